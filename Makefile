@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything a developer types. `make help` lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench synth mutants mutants-nightly generate capture clean
+MAKEFLAGS += --no-print-directory
+
+VENV_PYTHON := .tools/venv/bin/python
+LBSIM := cargo run --quiet --locked --release -p lbsim --
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+setup: ## Debian packages (as root), Python tools in .tools/venv, Rust crates; called by all others
+	@tools/setup.sh
+
+demo: setup ## Four Verilated NICs share real and generated traffic; a host is taken out
+	@$(LBSIM) demo
+
+test: setup ## Every check and test
+	@tools/verify.py test
+
+lint: setup ## The checks that run no test: generated files, Verilator, slang, clippy, rustfmt
+	@tools/verify.py lint
+
+bench: setup ## Line rate, latency and loss by frame size
+	@$(LBSIM) bench
+
+synth: setup ## Size and logic depth of the 512-bit NIC, with open tools
+	@$(VENV_PYTHON) hw/synth/run.py
+
+mutants: setup ## Are deliberate RTL bugs caught? All hand-written ones and a sample of generated ones
+	@tools/mutants.py --sample
+
+mutants-nightly: setup ## The same with 200 generated bugs (hours)
+	@tools/mutants.py --generated 200
+
+generate: setup ## Makes the generated files again after a change of their source
+	@hw/defs/generate.py
+	@hw/regs/generate.sh
+	@docs/pictures/make.py
+
+capture: ## Makes tests/captures/real.pcapng again (as root; Linux network namespaces)
+	@tests/capture/make.sh
+
+clean: ## Removes everything that was built (not .tools)
+	@rm -rf target out
