@@ -150,7 +150,7 @@ pub fn map_bar(device: &dyn PciDevice, index: u8, needed: usize) -> Result<Arc<d
 /// [`DeviceError::ConfigAccess`] if the access is not aligned to its width or ends beyond [`config::SIZE`].
 pub fn check_config_access(offset: u16, width: Width) -> Result<(), DeviceError> {
     let bytes = width.bytes();
-    if offset % bytes != 0 || offset >= config::SIZE {
+    if !offset.is_multiple_of(bytes) || offset >= config::SIZE {
         return Err(DeviceError::ConfigAccess { offset, bytes });
     }
     Ok(())
