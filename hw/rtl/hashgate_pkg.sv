@@ -52,9 +52,10 @@ package hashgate_pkg;
         logic         bad_parity;  // store this word with wrong parity (error injection)
     } cfg_req_t;
 
-    // Initialisation: `address` counts 0 .. INIT_DEPTH-1, every memory with that address clears its word.
+    // Initialisation: `address` counts 0 .. INIT_DEPTH-1, every memory with that address clears its word. The deepest
+    // memories are the flags (256 words a map) and the zones (two banks of 4096 a port).
     localparam int unsigned INIT_BITS = 15;
-    localparam int unsigned INIT_DEPTH = 2 ** INIT_BITS;
+    localparam int unsigned INIT_DEPTH = (MAPS * 256 > PORTS * 8192) ? MAPS * 256 : PORTS * 8192;
     typedef struct packed {
         logic                 active;
         logic [INIT_BITS-1:0] address;
@@ -73,6 +74,96 @@ package hashgate_pkg;
         mac_t       mask_mac;
         logic [415:0] hash_key;  // first key byte in [415:408]
     } settings_t;
+
+    // ---- pipeline latencies in cycles ---------------------------------------------------------------------------------
+    // Each module asserts or derives its own; the sum is readable as BUILD0.latency and measured by the bench.
+    localparam int unsigned EXACT_LATENCY = 7;      // exact_table: hash 2, memory 2, compare 2, select 1
+    localparam int unsigned ZONE_LATENCY = 3;       // zone_table: memory 2, parity 1
+    localparam int unsigned PARSE_LATENCY = 16;     // parser
+    localparam int unsigned FRAGMENT_LATENCY = 3;   // fragment_stage (reserved for the fragment table)
+    localparam int unsigned MATCH_LATENCY = 5;      // rule_match
+    localparam int unsigned RULE_LATENCY = 2;       // rule_table
+    localparam int unsigned MASK_LATENCY = 1;       // key_mask
+    localparam int unsigned HASH_LATENCY = 2;       // toeplitz
+    localparam int unsigned MAP_LATENCY = 4;        // bucket_map
+    localparam int unsigned BINDING_LATENCY = 11;   // binding_stage (reserved for the binding tables), beside hash and map
+    localparam int unsigned TARGET_LATENCY = 3;     // target_table
+    localparam int unsigned VERDICT_LATENCY = 2;    // verdict
+    localparam int unsigned EDIT_LATENCY = 6;       // edit_stage (reserved for rewriting and encapsulation)
+
+    // ---- what the stages hand on ----------------------------------------------------------------------------------------
+    // Key of a packet: addresses of IPv4 in the low 32 bits, ports 0 where there are none.
+    typedef struct packed {
+        logic         v6;
+        logic [127:0] src;
+        logic [127:0] dst;
+        logic [15:0]  sport;
+        logic [15:0]  dport;
+        logic [7:0]   protocol;
+    } key_t;
+
+    // Result of the parser.
+    typedef struct packed {
+        logic        ip;             // IPv4 or IPv6
+        logic        control;        // 0x886F, ARP or neighbour discovery
+        logic        malformed;
+        reason_e     reason;         // class of the malformed header
+        logic [16:0] min_length;     // shortest frame that holds the IP packet, 0 = not known
+        key_t        key;            // of the embedded packet, reversed, if `embedded`
+        logic        multicast_dst;  // IP destination is multicast or broadcast
+        logic        embedded;       // key taken from the packet in an ICMP error
+        logic        icmp;           // ICMP that cannot be keyed
+        logic        beyond;         // headers beyond the window
+        logic        later;          // later fragment: ports are not known
+        logic        tcp;            // TCP whose flags are known
+        logic        opening;        // TCP with SYN and without ACK
+    } parsed_t;
+
+    // The entry of the VIP table for the destination address.
+    typedef struct packed {
+        logic      hit;
+        vip_kind_e kind;
+        vip_id_t   id;
+        logic      parity;  // a word of the look-up had wrong parity
+    } vip_result_t;
+
+    // What is decided before the rule table.
+    typedef struct packed {
+        logic    decided;      // verdict and reason are final but for late checks
+        logic    to_host;      // verdict if decided: host, else discard
+        logic    control;      // control queue
+        reason_e reason;       // if decided; else what a balanced frame will carry
+        logic    match;        // the port rule that matches takes it on, the default rule if none does; else the default rule
+        logic    unknown;      // reason without a match: fragment-unknown, else default-host
+        logic    handover;     // mid-stream TCP: a bucket with HANDOVER discards it
+        logic    parity;       // a word with wrong parity was needed
+    } early_t;
+
+    // The decision on a frame, one for each, in order.
+    typedef struct packed {
+        verdict_e    verdict;
+        reason_e     reason;
+        logic        control;
+        queue_t      queue;
+        port_t       port;        // received from
+        logic        out_port;
+        logic        rule_valid;
+        rule_t       rule;
+        logic        bucket_valid;
+        bucket_t     bucket;
+        logic        target_valid;
+        target_t     target;
+        logic        parity;
+        logic [16:0] min_length;
+    } decision_t;
+
+    // Cycles from the first beat of a one-beat frame on the wire to its first beat on the host stream.
+    localparam int unsigned INGRESS_LATENCY = 2;
+    localparam int unsigned WINDOW_LATENCY = 1;
+    localparam int unsigned EGRESS_LATENCY = 8;  // verdict queue 2, pop 1, verdict 1, buffer to the host 4
+    localparam int unsigned PIPELINE_LATENCY = INGRESS_LATENCY + WINDOW_LATENCY + PARSE_LATENCY + FRAGMENT_LATENCY
+        + MATCH_LATENCY + RULE_LATENCY + MASK_LATENCY + BINDING_LATENCY + TARGET_LATENCY + VERDICT_LATENCY + EDIT_LATENCY
+        + EGRESS_LATENCY;
 
     // Which bank of each shadowed table frames of a generation use.
     typedef struct packed {

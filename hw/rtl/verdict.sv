@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// verdict: the decision on a packet, from everything that was looked up (docs/dataplane.md, rows a..g).
+//
+// In       aligned with the end of target_table. `owner_i` is the target that decides (from the map or a binding).
+// Out      one decision per packet.
+// Latency  VERDICT_LATENCY.
+`resetall
+`default_nettype none
+module verdict
+    import hashgate_defs_pkg::*;
+    import hashgate_pkg::*;
+(
+    input  wire logic          clk,
+    input  wire early_t        early_i,
+    input  wire port_t         port_i,
+    input  wire logic [16:0]   min_length_i,
+    input  wire logic          matched_i,    // a port rule matched
+    input  wire rule_t         rule_i,
+    input  wire logic          rule_valid_i,
+    input  wire mode_e         rule_mode_i,
+    input  wire logic          rule_bad_i,
+    input  wire logic          map_valid_i,
+    input  wire bucket_t       bucket_i,
+    input  wire target_t       owner_i,
+    input  wire logic          handover_i,
+    input  wire logic          map_bad_i,
+    input  wire target_entry_t target_entry_i,
+    input  wire logic          target_bad_i,
+    output decision_t          decision_o,
+    output logic               bad_o         // wrong parity decided
+);
+    // Cycle 1: the conditions.
+    typedef struct packed {
+        logic rule_invalid, disabled, map_invalid, handover, nobody, target_invalid;
+        logic rule_bad, map_bad, target_bad, to_host, to_port, out_port;
+        logic matched;
+        early_t early;
+        queue_t queue;
+        port_t port;
+        logic [16:0] min_length;
+        rule_t rule;
+        bucket_t bucket;
+        target_t target;
+    } condition_t;
+    condition_t c;
+    always_ff @(posedge clk) begin
+        c.rule_invalid   <= !rule_valid_i;
+        c.disabled       <= rule_mode_i == MODE_DISABLED;
+        c.map_invalid    <= !map_valid_i;
+        c.handover       <= handover_i && early_i.handover;
+        c.nobody         <= owner_i == NOBODY;
+        c.target_invalid <= !target_entry_i.valid;
+        c.rule_bad       <= rule_bad_i;
+        c.map_bad        <= map_bad_i;
+        c.target_bad     <= target_bad_i;
+        c.to_host        <= target_entry_i.action == ACTION_DELIVER;
+        c.to_port        <= target_entry_i.action == ACTION_FORWARD;
+        c.out_port       <= target_entry_i.port;
+        c.matched        <= matched_i;
+        c.early          <= early_i;
+        c.queue          <= target_entry_i.queue;
+        c.port           <= port_i;
+        c.min_length     <= min_length_i;
+        c.rule           <= rule_i;
+        c.bucket         <= bucket_i;
+        c.target         <= owner_i;
+    end
+
+    // Cycle 2: the first that applies. How far the packet came decides which tables it needed.
+    logic has_rule, has_bucket, has_owner, has_target, bad;
+    assign has_rule   = !c.early.decided;
+    assign has_bucket = has_rule && !c.rule_invalid && !c.disabled;
+    assign has_owner  = has_bucket && !c.map_invalid;
+    assign has_target = has_owner && !c.handover && !c.nobody;
+    assign bad        = c.early.parity || (has_rule && c.rule_bad) || (has_owner && c.map_bad) || (has_target && c.target_bad);
+    always_ff @(posedge clk) begin
+        decision_o              <= '0;
+        decision_o.port         <= c.port;
+        decision_o.min_length   <= c.min_length;
+        decision_o.rule         <= c.rule;
+        decision_o.bucket       <= c.bucket;
+        decision_o.target       <= c.target;
+        decision_o.rule_valid   <= has_rule;
+        decision_o.bucket_valid <= has_bucket;
+        decision_o.target_valid <= has_target;
+        decision_o.parity       <= bad;
+        decision_o.verdict      <= VERDICT_DISCARD;
+        bad_o                   <= bad;
+        if (bad) decision_o.reason <= REASON_TABLE_PARITY;
+        else if (c.early.decided) begin
+            decision_o.reason  <= c.early.reason;
+            decision_o.verdict <= c.early.to_host ? VERDICT_HOST : VERDICT_DISCARD;
+            decision_o.control <= c.early.to_host && c.early.control;
+        end else if (c.rule_invalid) decision_o.reason <= REASON_RULE_INVALID;
+        else if (c.disabled) decision_o.reason <= REASON_RULE_DISABLED;
+        else if (c.map_invalid) decision_o.reason <= REASON_MAP_INVALID;
+        else if (c.handover) decision_o.reason <= REASON_HANDOVER;
+        else if (c.nobody) decision_o.reason <= REASON_NOBODY;
+        else if (c.target_invalid) decision_o.reason <= REASON_TARGET_INVALID;
+        else begin
+            if (!c.early.match || c.matched) decision_o.reason <= c.early.reason;
+            else decision_o.reason <= c.early.unknown ? REASON_FRAGMENT_UNKNOWN : REASON_DEFAULT_HOST;
+            if (c.to_host) begin
+                decision_o.verdict <= VERDICT_HOST;
+                decision_o.queue   <= c.queue;
+            end else if (c.to_port) begin
+                decision_o.verdict  <= VERDICT_PORT;
+                decision_o.out_port <= c.out_port;
+            end
+        end
+    end
+    wire logic unused = &{1'b0, target_entry_i};
+endmodule
+`resetall
