@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the Rust access layer and the reference page from hashgate.rdl.
+
+Usage: export.py RDL RUST MARKDOWN     (called by generate.sh, which also makes the register block)
+
+The Rust code has no `unsafe` and needs no crate: a register with one field that starts at bit 0 is a plain number (or bool),
+one with several fields a struct; arrays take an index; 64-bit registers are read and written low word first.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from systemrdl import RDLCompiler
+from systemrdl.node import RegfileNode
+from systemrdl.rdltypes import OnWriteType
+
+RUST_WIDTH = 120
+NOTE = "Made by hw/regs/generate.sh from hw/regs/hashgate.rdl; do not edit."
+
+
+@dataclass
+class Field:
+    """A field of a register."""
+
+    name: str
+    lsb: int
+    width: int
+    access: str
+    doc: str
+    reset: int | None
+
+    @property
+    def rust_type(self):
+        return next(kind for limit, kind in ((1, "bool"), (8, "u8"), (16, "u16"), (32, "u32"), (64, "u64")) if self.width <= limit)
+
+
+@dataclass
+class Register:
+    """A register or an array of registers."""
+
+    path: str  # name in Rust: snake case, regfile in front
+    title: str  # name in the documentation: upper case, regfile and dot in front
+    offset: int
+    width: int
+    count: int | None
+    stride: int
+    doc: str
+    readable: bool
+    writable: bool
+    constant: bool  # no hardware behind it: its reset value is its value
+    fields: list[Field] = field(default_factory=list)
+
+    @property
+    def plain(self):
+        """The one field of a register that is a number and not a struct."""
+        return self.fields[0] if len(self.fields) == 1 and self.fields[0].lsb == 0 else None
+
+    @property
+    def struct(self):
+        return "".join(part.capitalize() for part in self.path.split("_"))
+
+    @property
+    def reset(self):
+        return sum((f.reset or 0) << f.lsb for f in self.fields)
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+def access(node):
+    """`ro`, `wo`, `rw`, with what a write does if it does not just store."""
+    if not node.is_sw_writable:
+        return "ro"
+    if node.get_property("onwrite") == OnWriteType.woclr:
+        return "rw, write 1 to clear"
+    if node.get_property("singlepulse"):
+        return "wo, pulse"
+    return "rw" if node.is_sw_readable else "wo"
+
+
+def collect(rdl):
+    """All registers in order of their addresses."""
+    compiler = RDLCompiler()
+    compiler.compile_file(str(rdl))
+    top = compiler.elaborate().top
+    registers = []
+
+    def add(node, group):
+        array = node if node.is_array else group if group is not None and group.is_array else None
+        dimensions = (node.array_dimensions or []) + ((group.array_dimensions or []) if group is not None else [])
+        if len(dimensions) > 1:
+            sys.exit(f"{node.get_path()}: array of arrays; the access layer knows one index, use one dimension")
+        prefix = "" if group is None else f"{group.inst_name}_"
+        title = node.get_property("name") if group is None else f"{group.get_property('name')}.{node.get_property('name')}"
+        offset = node.raw_address_offset + (group.raw_address_offset if group is not None else 0)
+        register = Register(
+            path=prefix + node.inst_name,
+            title=title,
+            offset=offset,
+            width=node.get_property("regwidth"),
+            count=dimensions[0] if dimensions else None,
+            stride=array.array_stride if array is not None else 0,
+            doc=one_line(node.get_property("desc")),
+            readable=node.has_sw_readable,
+            writable=node.has_sw_writable,
+            constant=all(not f.is_hw_readable and not f.is_hw_writable and not f.is_sw_writable for f in node.fields()),
+        )
+        for f in node.fields():
+            register.fields.append(Field(f.inst_name, f.lsb, f.width, access(f), one_line(f.get_property("desc")), f.get_property("reset")))
+        register.constant = register.constant and not any(f.get_property("counter") for f in node.fields())
+        registers.append(register)
+
+    for child in top.children():
+        if isinstance(child, RegfileNode):
+            for node in child.children():
+                add(node, child)
+        else:
+            add(child, None)
+    return top, sorted(registers, key=lambda r: r.offset)
+
+
+# ---- Rust -------------------------------------------------------------------------------------------------------
+
+
+def doc_lines(indent, *paragraphs):
+    """Wrapped doc comment; paragraphs separated by empty lines."""
+    lines = []
+    for paragraph in filter(None, paragraphs):
+        if lines:
+            lines.append(f"{indent}///")
+        line = f"{indent}///"
+        for word in paragraph.split():
+            if len(line) + 1 + len(word) > RUST_WIDTH:
+                lines.append(line)
+                line = f"{indent}///"
+            line += f" {word}"
+        lines.append(line)
+    return lines
+
+
+def rust_struct(register):
+    name = register.struct
+    lines = doc_lines("", f"{register.title}: {register.doc}")
+    lines += ["#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]", f"pub struct {name} {{"]
+    for f in register.fields:
+        lines += doc_lines("    ", f.doc) + [f"    pub {f.name}: {f.rust_type},"]
+    lines += ["}", "", f"impl {name} {{", "    /// From the bits of the register; reserved bits are ignored."]
+    lines += ["    pub const fn from_bits(bits: u32) -> Self {"]
+    values = []
+    for f in register.fields:
+        shifted = "bits" if f.lsb == 0 else f"(bits >> {f.lsb})"
+        if f.width == 1:
+            values.append(f"{f.name}: bits & {1 << f.lsb:#x} != 0")
+        else:
+            mask = "" if f.lsb + f.width == register.width else f" & {(1 << f.width) - 1:#x}"
+            shifted = f"({shifted}{mask})" if mask else shifted
+            values.append(f"{f.name}: {shifted}" + ("" if f.width == 32 else f" as {f.rust_type}"))
+    short = f"        Self {{ {', '.join(values)} }}"
+    lines += [short] if len(short) <= RUST_WIDTH else ["        Self {"] + [f"            {v}," for v in values] + ["        }"]
+    lines += ["    }", "", "    /// The bits of the register. Bits of a value beyond the width of its field are cut."]
+    lines += ["    pub const fn bits(self) -> u32 {"]
+    parts = []
+    for f in register.fields:
+        whole = f.width in (1, 8, 16, 32)
+        value = f"self.{f.name} as u32"
+        value = f"({value})" if f.lsb and whole else value if whole else f"(self.{f.name} as u32 & {(1 << f.width) - 1:#x})"
+        parts.append(f"({value} << {f.lsb})" if f.lsb else value)
+    short = f"        {' | '.join(parts)}"
+    lines += [short] if len(short) <= RUST_WIDTH else [f"        {parts[0]}"] + [f"            | {p}" for p in parts[1:]]
+    return lines + ["    }", "}", ""]
+
+
+def rust_methods(register):
+    """Reading and writing method of a register."""
+    index = "" if register.count is None else "index: usize"
+    offset = f"offset::{register.path.upper()}"
+    lines = []
+    check = []
+    if index:
+        offset += f" + {register.stride:#x} * index"
+        check = [f'        assert!(index < {register.count}, "{register.title}[{{index}}]: there are {register.count}");']
+    kind = register.plain.rust_type if register.plain else register.struct
+
+    def head(verb, signature, unit):
+        out = doc_lines("    ", f"{verb} {register.title}: {register.doc}", register.plain.doc if register.plain else "")
+        if index:
+            out += ["    ///", "    /// # Panics", f"    /// If `index` is not below {register.count}."]
+        return out + [f"    pub fn {signature}{unit} {{"] + check
+
+    if register.readable:
+        lines += head("Reads", f"{register.path}(&self{', ' + index if index else ''})", f" -> {kind}")
+        if register.width == 64:
+            lines.append(f"        self.read64({offset})")
+        elif not register.plain:
+            lines.append(f"        {kind}::from_bits(self.io.read32({offset}))")
+        elif register.plain.width == 1:
+            lines.append(f"        self.io.read32({offset}) & 1 != 0")
+        elif register.plain.width == 32:
+            lines.append(f"        self.io.read32({offset})")
+        else:
+            mask = f"(self.io.read32({offset}) & {(1 << register.plain.width) - 1:#x})"
+            lines.append(f"        {mask} as {kind}" if kind != "u32" else f"        {mask[1:-1]}")
+        lines += ["    }", ""]
+    if register.writable:
+        lines += head("Writes", f"set_{register.path}(&self, {index + ', ' if index else ''}value: {kind})", "")
+        if register.width == 64:
+            lines.append(f"        self.write64({offset}, value);")
+        else:
+            value = "value.bits()" if not register.plain else "value" if kind == "u32" else "value.into()"
+            lines.append(f"        self.io.write32({offset}, {value});")
+        lines += ["    }", ""]
+    return lines
+
+
+def make_rust(top, registers):
+    lines = ["// SPDX-License-Identifier: Apache-2.0", f"//! {one_line(top.get_property('desc'))}", "//!", f"//! {NOTE}", ""]
+    lines[1:2] = [line.replace("///", "//!", 1) for line in doc_lines("", one_line(top.get_property("desc")))]
+    lines += ["use crate::RegisterIo;", "", "/// Byte offsets in BAR 0; of arrays that of the first.", "pub mod offset {"]
+    for r in registers:
+        lines += [f"    /// {r.title}.", f"    pub const {r.path.upper()}: usize = {r.offset:#05x};"]
+    lines += ["}", "", "/// Reset values of registers that do not start as 0.", "pub mod reset {"]
+    for r in registers:
+        if r.reset:
+            lines += [f"    /// {r.title}.", f"    pub const {r.path.upper()}: u32 = {r.reset:#x};"]
+    lines += ["}", ""]
+    for r in registers:
+        if not r.plain:
+            lines += rust_struct(r)
+    lines += ["/// The registers, reached through `io`.", "#[derive(Clone, Debug)]", "pub struct Registers<IO> {", "    io: IO,", "}", ""]
+    lines += ["impl<IO: RegisterIo> Registers<IO> {", "    /// Registers behind `io`, whose offset 0 is that of BAR 0.", "    pub const fn new(io: IO) -> Self {"]
+    lines += ["        Self { io }", "    }", "", "    /// What the registers are reached through.", "    pub const fn io(&self) -> &IO {", "        &self.io", "    }", ""]
+    lines += ["    fn read64(&self, offset: usize) -> u64 {", "        let low = self.io.read32(offset);"]
+    lines += ["        u64::from(self.io.read32(offset + 4)) << 32 | u64::from(low)", "    }", ""]
+    lines += ["    fn write64(&self, offset: usize, value: u64) {", "        self.io.write32(offset, value as u32);"]
+    lines += ["        self.io.write32(offset + 4, (value >> 32) as u32);", "    }", ""]
+    for r in registers:
+        lines += rust_methods(r)
+    return "\n".join(lines).rstrip("\n") + "\n}\n"
+
+
+# ---- Markdown ---------------------------------------------------------------------------------------------------
+
+
+def where(register):
+    text = f"0x{register.offset:03X}"
+    return text if register.count is None else f"{text} + 0x{register.stride:02X} i, i < {register.count}"
+
+
+def make_markdown(top, registers):
+    lines = ["# Registers", "", one_line(top.get_property("desc")), ""]
+    lines += [f"{NOTE} Meaning: [dataplane](../dataplane.md). Tables behind TABLE_DATA: [tables](tables.md).", ""]
+    lines += ["| offset | register | bits | what |", "| --- | --- | --: | --- |"]
+    for r in registers:
+        first = r.doc.split(". ")[0].rstrip(".")
+        lines.append(f"| {where(r)} | [{r.title}](#{r.title.lower().replace('.', '')}) | {r.width} | {first}. |")
+    for r in registers:
+        lines += ["", f"## {r.title}", "", f"Offset {where(r)}. {r.doc}", ""]
+        lines += ["| bits | field | access | reset | meaning |", "| --: | --- | --- | --: | --- |"]
+        for f in r.fields:
+            bits = f"{f.lsb}" if f.width == 1 else f"{f.lsb + f.width - 1}:{f.lsb}"
+            reset = "" if f.reset is None else f"{f.reset:#x}" if f.reset > 9 else f"{f.reset}"
+            lines.append(f"| {bits} | `{f.name}` | {f.access} | {reset} | {f.doc} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    rdl, rust, markdown = map(Path, sys.argv[1:])
+    top, registers = collect(rdl)
+    rust.write_text(make_rust(top, registers))
+    markdown.write_text(make_markdown(top, registers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Makes from hashgate.rdl the register block (PeakRDL-regblock), the Rust access layer and the reference page (export.py).
+#
+# Usage: generate.sh [--check]     --check: write nothing, exit 1 if a file on disk differs
+# The tools are those of `make setup` in .tools/venv, or of the virtual environment $HASHGATE_VENV.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+venv=${HASHGATE_VENV:-.tools/venv}
+[ -x "$venv/bin/peakrdl" ] || {
+    echo "$0: no PeakRDL in $venv: run \`make setup\`, or set HASHGATE_VENV to a virtual environment that has it" >&2
+    exit 1
+}
+case ${1:-} in
+'' | --check) ;;
+*)
+    echo "usage: $0 [--check]" >&2
+    exit 2
+    ;;
+esac
+
+new=$(mktemp -d)
+trap 'rm -rf "$new"' EXIT
+rtl=hw/rtl/generated
+mkdir -p "$new/$rtl" "$new/driver/regs/src" "$new/docs/reference"
+
+"$venv/bin/peakrdl" regblock hw/regs/hashgate.rdl -o "$new/$rtl" --cpuif axi4-lite-flat --type-style hier \
+    --addr-width 12 --rt-read-fanin --rt-read-response >"$new/log" 2>&1 || {
+    cat "$new/log" >&2
+    exit 1
+}
+for file in "$new/$rtl"/*.sv; do
+    sed -i -e '1i // SPDX-License-Identifier: Apache-2.0\n//\n// Made by hw/regs/generate.sh from hw/regs/hashgate.rdl; do not edit.' \
+        -e 's/[[:space:]]*$//' "$file"
+done
+"$venv/bin/python" hw/regs/export.py hw/regs/hashgate.rdl "$new/driver/regs/src/registers.rs" "$new/docs/reference/registers.md"
+
+stale=()
+for file in "$rtl"/hashgate_regs{,_pkg}.sv driver/regs/src/registers.rs docs/reference/registers.md; do
+    cmp -s "$new/$file" "$file" && continue
+    stale+=("$file")
+    [ "${1:-}" = --check ] || {
+        cp "$new/$file" "$file"
+        echo "wrote $file"
+    }
+done
+if [ "${1:-}" = --check ] && [ ${#stale[@]} -gt 0 ]; then
+    echo "not up to date with hw/regs/hashgate.rdl: ${stale[*]}; run hw/regs/generate.sh and commit the result" >&2
+    exit 1
+fi
