@@ -144,7 +144,7 @@ package hashgate_pkg;
         verdict_e    verdict;
         reason_e     reason;
         logic        control;
-        queue_t      queue;
+        queue_t      host_queue;
         port_t       port;        // received from
         logic        out_port;
         logic        rule_valid;

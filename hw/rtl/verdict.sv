@@ -36,7 +36,7 @@ module verdict
         logic rule_bad, map_bad, target_bad, to_host, to_port, out_port;
         logic matched;
         early_t early;
-        queue_t queue;
+        queue_t host_queue;
         port_t port;
         logic [16:0] min_length;
         rule_t rule;
@@ -59,7 +59,7 @@ module verdict
         c.out_port       <= target_entry_i.port;
         c.matched        <= matched_i;
         c.early          <= early_i;
-        c.queue          <= target_entry_i.queue;
+        c.host_queue     <= target_entry_i.host_queue;
         c.port           <= port_i;
         c.min_length     <= min_length_i;
         c.rule           <= rule_i;
@@ -103,7 +103,7 @@ module verdict
             else decision_o.reason <= c.early.unknown ? REASON_FRAGMENT_UNKNOWN : REASON_DEFAULT_HOST;
             if (c.to_host) begin
                 decision_o.verdict <= VERDICT_HOST;
-                decision_o.queue   <= c.queue;
+                decision_o.host_queue   <= c.host_queue;
             end else if (c.to_port) begin
                 decision_o.verdict  <= VERDICT_PORT;
                 decision_o.out_port <= c.out_port;

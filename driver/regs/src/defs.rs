@@ -920,7 +920,7 @@ pub struct TargetEntry {
     /// Word 0, bit 4.
     pub port: bool,
     /// Word 0, bits 8..=15.
-    pub queue: u8,
+    pub host_queue: u8,
     /// Word 0, bit 16.
     pub bind: bool,
     /// Word 0, bit 17.
@@ -946,7 +946,7 @@ impl TargetEntry {
         [
             put(u32::from(self.action), 0, 2)
                 | put(u32::from(self.port), 4, 1)
-                | put(u32::from(self.queue), 8, 8)
+                | put(u32::from(self.host_queue), 8, 8)
                 | put(u32::from(self.bind), 16, 1)
                 | put(u32::from(self.draining), 17, 1)
                 | put(u32::from(self.clone), 18, 1)
@@ -961,7 +961,7 @@ impl TargetEntry {
         Self {
             action: get(words[0], 0, 2) as u8,
             port: get(words[0], 4, 1) != 0,
-            queue: get(words[0], 8, 8) as u8,
+            host_queue: get(words[0], 8, 8) as u8,
             bind: get(words[0], 16, 1) != 0,
             draining: get(words[0], 17, 1) != 0,
             clone: get(words[0], 18, 1) != 0,

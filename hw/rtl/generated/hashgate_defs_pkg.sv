@@ -194,7 +194,7 @@ package hashgate_defs_pkg;
         logic        clone;  // word 0
         logic        draining;  // word 0
         logic        bind_;  // word 0
-        logic [7:0]  queue;  // word 0
+        logic [7:0]  host_queue;  // word 0
         logic [2:0]  reserved_5;  // reads 0
         logic        port;  // word 0
         logic [1:0]  reserved_2;  // reads 0
