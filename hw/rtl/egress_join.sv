@@ -33,7 +33,7 @@ module egress_join
     output reason_e         late_reason_o,
     output decision_t       decision_o
 );
-    logic inside;  // a frame
+    logic in_frame;  // between the first and the last beat
     assign beat_ready_o     = decision_valid_i;
     assign decision_ready_o = beat_valid_i && beat_last_i;
 
@@ -43,9 +43,9 @@ module egress_join
 
     always_ff @(posedge clk) begin
         valid_o <= beat_valid_i && decision_valid_i;
-        if (beat_valid_i && decision_valid_i) inside <= !beat_last_i;
+        if (beat_valid_i && decision_valid_i) in_frame <= !beat_last_i;
         data_o     <= beat_data_i;
-        first_o    <= !inside;
+        first_o    <= !in_frame;
         last_o     <= beat_last_i;
         length_o   <= beat_length_i;
         decision_o <= decision_i;
@@ -56,7 +56,7 @@ module egress_join
         else late_reason_o <= REASON_TRUNCATED;
         if (rst) begin
             valid_o <= 1'b0;
-            inside  <= 1'b0;
+            in_frame  <= 1'b0;
         end
     end
 endmodule
