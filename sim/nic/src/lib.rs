@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A simulated NIC.
+//!
+//! [`SimNic`] gives the Verilated core frames on its wires, a host that takes and sends frames, and register accesses.
+//! [`InProcess`] shows it to a driver as a PCI device. Time is counted in clock cycles, which pass only in
+//! [`SimNic::step`] and in what is built on it; nothing depends on the machine's clock.
+#![forbid(unsafe_code)]
+
+mod pci;
+mod ready;
+mod stream;
+
+pub use hashgate_verilated_sys::{Build, ModelError};
+pub use pci::{BAR0_BYTES, InProcess};
+pub use ready::Ready;
+pub use stream::{HostFrame, IngressStamp, SentFrame, VerdictEvent, WireFrame};
+
+use hashgate_regs::defs::{Reason, Verdict};
+use hashgate_regs::registers::{Build0, offset};
+use hashgate_verilated_sys::{In, Model, Out};
+use ready::Throttle;
+use std::collections::VecDeque;
+use std::path::Path;
+use stream::{Receiver, Sender};
+
+/// Cycles of reset after power-on.
+const RESET_CYCLES: u32 = 16;
+/// A register access that takes longer than this has hung: more than the initialisation and a commit together.
+const REGISTER_CYCLES: u32 = 200_000;
+/// Cycles without any output after which no frame is left inside, when as many frames were reported as were received.
+const QUIET_CYCLES: u64 = 256;
+/// The same when some were not (lost before the pipeline): longer than the longest frames of both ports.
+const LONG_QUIET_CYCLES: u64 = 8192;
+
+/// Frames were still moving, or stuck, when the cycles given to [`SimNic::run_until_idle`] were over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotIdle {
+    /// Cycles given.
+    pub cycles: u64,
+}
+
+impl std::fmt::Display for NotIdle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the NIC was not idle after {} cycles: give it more, or make the receivers ready", self.cycles)
+    }
+}
+
+impl std::error::Error for NotIdle {}
+
+/// The Verilated core, with queues of frames at its streams.
+///
+/// Frames that come out, events and stamps are kept until they are popped.
+///
+/// # Panics
+/// Every method that lets time pass panics with the text of the assertion if one of the RTL fails, and if the core
+/// breaks a rule of its streams (a beat that changes while it waits, a gap in a beat, a wire port that is not ready to
+/// receive, an unknown verdict or reason).
+pub struct SimNic {
+    model: Model,
+    build: Build,
+    fcs: bool,
+    cycle: u64,
+    input: In,
+    output: Out,
+    wire_rx: Vec<Sender>,
+    wire_tx: Vec<Receiver>,
+    wire_ready: Vec<Throttle>,
+    host_rx: Receiver,
+    host_ready: Throttle,
+    host_tx: [Sender; 2],
+    sent: Vec<VecDeque<SentFrame>>,
+    delivered: VecDeque<HostFrame>,
+    events: VecDeque<VerdictEvent>,
+    ingress: VecDeque<IngressStamp>,
+    /// Frames received on the wires and not yet reported by an event.
+    inside: u64,
+    /// Last cycle in which anything came out.
+    active: u64,
+}
+
+impl SimNic {
+    /// Powers a NIC on: registers and memories at zero, then a reset. Its tables initialise themselves while time goes
+    /// on (`STATUS.ready`).
+    ///
+    /// # Errors
+    /// [`ModelError::NotCompiledIn`].
+    pub fn new(build: Build) -> Result<SimNic, ModelError> {
+        SimNic::with_seed(build, 0)
+    }
+
+    /// As [`SimNic::new`], with registers and memories at values drawn from `seed` unless that is 0: what works then
+    /// does not rely on anything that the reset forgot.
+    ///
+    /// # Errors
+    /// [`ModelError::NotCompiledIn`].
+    pub fn with_seed(build: Build, seed: u32) -> Result<SimNic, ModelError> {
+        let (ports, beat) = (build.ports(), build.beat_bytes());
+        let mut nic = SimNic {
+            model: Model::new(build, seed)?,
+            build,
+            fcs: false,
+            cycle: 0,
+            input: In::default(),
+            output: Out::default(),
+            wire_rx: (0..ports).map(|_| Sender::new(beat)).collect(),
+            wire_tx: (0..ports).map(|_| Receiver::new(beat)).collect(),
+            wire_ready: vec![Throttle::new(Ready::Always); ports],
+            host_rx: Receiver::new(beat),
+            host_ready: Throttle::new(Ready::Always),
+            host_tx: [Sender::new(beat), Sender::new(beat)],
+            sent: vec![VecDeque::new(); ports],
+            delivered: VecDeque::new(),
+            events: VecDeque::new(),
+            ingress: VecDeque::new(),
+            inside: 0,
+            active: 0,
+        };
+        nic.input.rst = 1;
+        nic.run(RESET_CYCLES.into());
+        nic.input.rst = 0;
+        nic.fcs = Build0::from_bits(nic.read_register(offset::BUILD0 as u16)).fcs;
+        Ok(nic)
+    }
+
+    /// The build it was made for.
+    pub fn build(&self) -> Build {
+        self.build
+    }
+
+    /// Cycles since power-on; the number of the next one.
+    pub fn cycle(&self) -> u64 {
+        self.cycle
+    }
+
+    /// Whether wire frames carry an FCS; the simulator adds it to frames pushed.
+    pub fn fcs(&self) -> bool {
+        self.fcs
+    }
+
+    /// One clock cycle.
+    pub fn step(&mut self) {
+        for (port, sender) in self.wire_rx.iter_mut().enumerate() {
+            if sender.offer(&mut self.input.wire_rx[port]) {
+                self.inside += 1;
+                self.ingress.push_back(IngressStamp { port: port as u8, first_beat_cycle: self.cycle });
+            }
+        }
+        for (port, ready) in self.wire_ready.iter_mut().enumerate() {
+            self.input.wire_tx_ready[port] = ready.next().into();
+        }
+        self.input.host_rx_ready = self.host_ready.next().into();
+        for (sender, beat) in self.host_tx.iter_mut().zip(&mut self.input.host_tx) {
+            sender.offer(beat);
+        }
+        if let Err(error) = self.model.step(&self.input, &mut self.output) {
+            panic!("cycle {}, {}-bit build: {error}", self.cycle, self.build);
+        }
+        if self.input.rst == 0 {
+            self.collect();
+        }
+        self.cycle += 1;
+    }
+
+    /// Takes what the core gave in this cycle.
+    fn collect(&mut self) {
+        let (input, output, cycle) = (&self.input, &self.output, self.cycle);
+        for (port, sender) in self.wire_rx.iter_mut().enumerate() {
+            if input.wire_rx[port].valid != 0 {
+                assert!(output.wire_rx_ready[port] != 0, "cycle {cycle}: wire port {port} is not ready to receive");
+                sender.taken();
+            }
+        }
+        for (stream, sender) in self.host_tx.iter_mut().enumerate() {
+            if input.host_tx[stream].valid != 0 && output.host_tx_ready[stream] != 0 {
+                sender.taken();
+            }
+        }
+        for (port, receiver) in self.wire_tx.iter_mut().enumerate() {
+            let beat = &output.wire_tx[port];
+            if beat.valid != 0 {
+                self.active = cycle;
+            }
+            if let Some(frame) = receiver.take(beat, input.wire_tx_ready[port] != 0, cycle) {
+                let (data, first_beat_cycle) = (frame.data, frame.first_beat_cycle);
+                self.sent[port].push_back(SentFrame { data, aborted: beat.user != 0, first_beat_cycle });
+            }
+        }
+        if output.host_rx.valid != 0 {
+            self.active = cycle;
+        }
+        if let Some(frame) = self.host_rx.take(&output.host_rx, input.host_rx_ready != 0, cycle) {
+            self.delivered.push_back(HostFrame {
+                data: frame.data,
+                aborted: output.host_rx.user != 0,
+                control: output.host_rx_control != 0,
+                queue: output.host_rx_queue,
+                reason: reason(output.host_rx_reason, cycle),
+                port: output.host_rx_port,
+                rule: below_valid_bit(output.host_rx_rule.into(), 7).map(|rule| rule as u8),
+                bucket: below_valid_bit(output.host_rx_bucket, 12),
+                target: below_valid_bit(output.host_rx_target, 10),
+                first_beat_cycle: frame.first_beat_cycle,
+                last_beat_cycle: cycle,
+            });
+        }
+        if output.event_valid != 0 {
+            self.active = cycle;
+            self.inside = self.inside.saturating_sub(1);
+            let verdict = Verdict::try_from(output.event_verdict);
+            self.events.push_back(VerdictEvent {
+                verdict: verdict.unwrap_or_else(|error| panic!("cycle {cycle}: {error}")),
+                reason: reason(output.event_reason, cycle),
+                port: output.event_port,
+                out_port: output.event_out_port,
+                queue: output.event_queue,
+                control: output.event_control != 0,
+                rule: below_valid_bit(output.event_rule.into(), 7).map(|rule| rule as u8),
+                bucket: below_valid_bit(output.event_bucket, 12),
+                target: below_valid_bit(output.event_target, 10),
+                length: output.event_length,
+                aborted: output.event_aborted != 0,
+                cycle,
+            });
+        }
+    }
+
+    /// `cycles` clock cycles.
+    pub fn run(&mut self, cycles: u64) {
+        for _ in 0..cycles {
+            self.step();
+        }
+    }
+
+    /// Steps until all frames pushed have gone in and nothing has come out for so long that none is left inside.
+    ///
+    /// # Errors
+    /// [`NotIdle`] if that takes more than `max_cycles`.
+    pub fn run_until_idle(&mut self, max_cycles: u64) -> Result<(), NotIdle> {
+        let start = self.cycle;
+        let mut busy = start;
+        loop {
+            let sending = self.wire_rx.iter().chain(&self.host_tx).any(|sender| sender.pending() > 0);
+            if sending {
+                busy = self.cycle;
+            }
+            let quiet = self.cycle - busy.max(self.active);
+            if quiet >= LONG_QUIET_CYCLES || (self.inside == 0 && quiet >= QUIET_CYCLES) {
+                self.inside = 0;
+                return Ok(());
+            }
+            if self.cycle - start >= max_cycles {
+                return Err(NotIdle { cycles: max_cycles });
+            }
+            self.step();
+        }
+    }
+
+    /// Queues a frame to arrive at wire port `port`; the FCS is added if the build has it on the stream.
+    ///
+    /// # Panics
+    /// If the build has no such port, or the frame has no bytes at all on the stream.
+    pub fn push_wire(&mut self, port: u8, frame: WireFrame) {
+        let WireFrame { mut data, error, gap } = frame;
+        if self.fcs {
+            let fcs = crc32fast::hash(&data);
+            data.extend_from_slice(&fcs.to_le_bytes());
+        }
+        self.sender(port).push(data, error.into(), gap);
+    }
+
+    fn sender(&mut self, port: u8) -> &mut Sender {
+        let ports = self.build.ports();
+        self.wire_rx.get_mut(usize::from(port)).unwrap_or_else(|| panic!("wire port {port}: the build has {ports}"))
+    }
+
+    /// Queues a frame (without FCS) for transmission on wire port `port`, in the data or the control stream.
+    ///
+    /// # Panics
+    /// If the build has no such port or the frame is empty.
+    pub fn push_host(&mut self, control: bool, port: u8, data: Vec<u8>) {
+        assert!(usize::from(port) < self.build.ports(), "wire port {port}: the build has {}", self.build.ports());
+        self.host_tx[usize::from(control)].push(data, port, 0);
+    }
+
+    /// When the host takes beats; at first always.
+    pub fn set_host_ready(&mut self, ready: Ready) {
+        self.host_ready = Throttle::new(ready);
+    }
+
+    /// When wire port `port` takes beats; at first always.
+    ///
+    /// # Panics
+    /// If the build has no such port.
+    pub fn set_wire_ready(&mut self, port: u8, ready: Ready) {
+        self.wire_ready[usize::from(port)] = Throttle::new(ready);
+    }
+
+    /// The next frame that the host has received completely.
+    pub fn pop_host(&mut self) -> Option<HostFrame> {
+        self.delivered.pop_front()
+    }
+
+    /// The next frame that has left wire port `port` completely, without FCS.
+    ///
+    /// # Panics
+    /// If the build has no such port.
+    pub fn pop_wire(&mut self, port: u8) -> Option<SentFrame> {
+        self.sent[usize::from(port)].pop_front()
+    }
+
+    /// The next verdict; one for each received frame, in the order of the pipeline.
+    pub fn pop_event(&mut self) -> Option<VerdictEvent> {
+        self.events.pop_front()
+    }
+
+    /// When the next frame came in; one for each frame, in order of their first beats.
+    pub fn pop_ingress(&mut self) -> Option<IngressStamp> {
+        self.ingress.pop_front()
+    }
+
+    /// Frames pushed to the wires that have not gone in completely.
+    pub fn rx_pending(&self) -> usize {
+        self.wire_rx.iter().map(Sender::pending).sum()
+    }
+
+    /// Frames pushed by the host that have not gone in completely.
+    pub fn tx_pending(&self) -> usize {
+        self.host_tx.iter().map(Sender::pending).sum()
+    }
+
+    /// Writes a waveform from now on until [`SimNic::end_trace`] or the end.
+    ///
+    /// # Errors
+    /// [`ModelError::Trace`] if the file cannot be made.
+    pub fn trace(&mut self, path: &Path) -> Result<(), ModelError> {
+        self.model.trace_open(path)
+    }
+
+    /// Completes the waveform.
+    pub fn end_trace(&mut self) {
+        self.model.trace_close();
+    }
+
+    /// Reads the register at `offset` over AXI4-Lite while everything else goes on; all ones if the NIC answers with an
+    /// error, as over PCI Express.
+    ///
+    /// # Panics
+    /// Also if the NIC does not answer at all.
+    pub fn read_register(&mut self, offset: u16) -> u32 {
+        self.input.araddr = offset;
+        self.input.arvalid = 1;
+        self.input.rready = 1;
+        for _ in 0..REGISTER_CYCLES {
+            self.step();
+            if self.output.arready != 0 {
+                self.input.arvalid = 0;
+            }
+            if self.output.rvalid != 0 {
+                self.input.rready = 0;
+                return if self.output.rresp == 0 { self.output.rdata } else { u32::MAX };
+            }
+        }
+        panic!("cycle {}: no answer to a read of register {offset:#05x} for {REGISTER_CYCLES} cycles", self.cycle);
+    }
+
+    /// Writes the register at `offset` over AXI4-Lite while everything else goes on; lost if the NIC answers with an
+    /// error.
+    ///
+    /// # Panics
+    /// Also if the NIC does not answer at all.
+    pub fn write_register(&mut self, offset: u16, value: u32) {
+        self.input.awaddr = offset;
+        self.input.awvalid = 1;
+        self.input.wdata = value;
+        self.input.wstrb = 0xf;
+        self.input.wvalid = 1;
+        self.input.bready = 1;
+        for _ in 0..REGISTER_CYCLES {
+            self.step();
+            if self.output.awready != 0 {
+                self.input.awvalid = 0;
+            }
+            if self.output.wready != 0 {
+                self.input.wvalid = 0;
+            }
+            if self.output.bvalid != 0 {
+                self.input.bready = 0;
+                return;
+            }
+        }
+        panic!("cycle {}: no answer to a write of register {offset:#05x} for {REGISTER_CYCLES} cycles", self.cycle);
+    }
+}
+
+fn reason(id: u8, cycle: u64) -> Reason {
+    Reason::try_from(id).unwrap_or_else(|error| panic!("cycle {cycle}: {error}"))
+}
+
+/// The value below bit `valid` if that bit is set.
+fn below_valid_bit(field: u16, valid: u32) -> Option<u16> {
+    (field >> valid & 1 == 1).then_some(field & ((1 << valid) - 1))
+}

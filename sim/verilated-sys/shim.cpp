@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The face of shim.h over the Verilated classes of both builds.
+//
+// Every port of the core is a packed vector, and Verilator keeps those as little-endian words; so on a little-endian
+// host the bytes of beat p start at byte p * BEAT of the port's variable, whatever its C++ type.
+#include "shim.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "verilated.h"
+#include "verilated_fst_c.h"
+#if HG_BUILD_512
+#include "Vhg512.h"
+#endif
+#if HG_BUILD_64
+#include "Vhg64.h"
+#endif
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the shim copies vectors as little-endian bytes");
+
+struct hg_nic {
+    std::unique_ptr<VerilatedContext> context{new VerilatedContext};
+    std::unique_ptr<VerilatedFstC> trace;
+    std::string failure;
+
+    virtual ~hg_nic() = default;
+    virtual void step(const hg_in &in, hg_out &out) = 0;
+    virtual void register_trace(VerilatedFstC *sink) = 0;
+};
+
+namespace {
+
+// The core that this thread is working on, for the callbacks below, and what the design has printed in this step.
+thread_local hg_nic *current = nullptr;
+thread_local std::string printed;
+
+void fail(const std::string &why, const char *file, int line) {
+    if (!current->failure.empty()) return;  // the first one is the cause
+    std::string text = printed;
+    printed.clear();
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    if (!text.empty() && !why.empty()) text += "; ";
+    text += why;
+    if (text.find(file) == std::string::npos) text += std::string(" (") + file + ":" + std::to_string(line) + ")";
+    current->failure = text;
+}
+
+template <class Port>
+void set(Port &port, int index, const void *from, size_t bytes) {
+    std::memcpy(reinterpret_cast<char *>(&port) + index * bytes, from, bytes);
+}
+
+template <class Port>
+void get(const Port &port, int index, void *to, size_t bytes) {
+    std::memcpy(to, reinterpret_cast<const char *>(&port) + index * bytes, bytes);
+}
+
+template <class Port>
+uint8_t bit(const Port &port, int index) {
+    return (port >> index) & 1;
+}
+
+template <class Core, int BEAT, int PORTS>
+struct Nic final : hg_nic {
+    static constexpr size_t KEEP = BEAT / 8;
+    std::unique_ptr<Core> core;
+
+    explicit Nic(uint32_t seed) {
+        context->traceEverOn(true);
+        context->randReset(seed == 0 ? 0 : 2);
+        context->randSeed(static_cast<int>(seed));
+        current = this;
+        core.reset(new Core{context.get(), "core"});
+    }
+
+    ~Nic() override {
+        current = this;
+        if (trace) trace->close();
+        core->final();
+    }
+
+    void register_trace(VerilatedFstC *sink) override { core->trace(sink, 99); }
+
+    void apply(const hg_in &in) {
+        core->rst = in.rst;
+        uint8_t valid = 0, last = 0, user = 0, ready = 0;
+        for (int p = 0; p < PORTS; p++) {
+            const hg_beat &beat = in.wire_rx[p];
+            valid |= beat.valid << p;
+            last |= beat.last << p;
+            user |= beat.user << p;
+            ready |= in.wire_tx_ready[p] << p;
+            if (beat.valid) {
+                set(core->wire_rx_tdata_i, p, beat.data, BEAT);
+                set(core->wire_rx_tkeep_i, p, &beat.keep, KEEP);
+            }
+        }
+        core->wire_rx_tvalid_i = valid;
+        core->wire_rx_tlast_i = last;
+        core->wire_rx_tuser_i = user;
+        core->wire_tx_tready_i = ready;
+        core->host_rx_tready_i = in.host_rx_ready;
+        valid = last = user = 0;
+        for (int s = 0; s < 2; s++) {
+            const hg_beat &beat = in.host_tx[s];
+            valid |= beat.valid << s;
+            last |= beat.last << s;
+            user |= beat.user << s;
+            if (beat.valid) {
+                set(core->host_tx_tdata_i, s, beat.data, BEAT);
+                set(core->host_tx_tkeep_i, s, &beat.keep, KEEP);
+            }
+        }
+        core->host_tx_tvalid_i = valid;
+        core->host_tx_tlast_i = last;
+        core->host_tx_tport_i = user;
+        core->s_axil_awvalid_i = in.awvalid;
+        core->s_axil_awaddr_i = in.awaddr;
+        core->s_axil_wvalid_i = in.wvalid;
+        core->s_axil_wdata_i = in.wdata;
+        core->s_axil_wstrb_i = in.wstrb;
+        core->s_axil_bready_i = in.bready;
+        core->s_axil_arvalid_i = in.arvalid;
+        core->s_axil_araddr_i = in.araddr;
+        core->s_axil_rready_i = in.rready;
+    }
+
+    void collect(hg_out &out) const {
+        for (int p = 0; p < PORTS; p++) {
+            hg_beat &beat = out.wire_tx[p];
+            out.wire_rx_ready[p] = bit(core->wire_rx_tready_o, p);
+            beat.valid = bit(core->wire_tx_tvalid_o, p);
+            if (beat.valid) {
+                get(core->wire_tx_tdata_o, p, beat.data, BEAT);
+                get(core->wire_tx_tkeep_o, p, &beat.keep, KEEP);
+                beat.last = bit(core->wire_tx_tlast_o, p);
+                beat.user = bit(core->wire_tx_tuser_o, p);
+            }
+        }
+        out.host_rx.valid = core->host_rx_tvalid_o;
+        if (out.host_rx.valid) {
+            get(core->host_rx_tdata_o, 0, out.host_rx.data, BEAT);
+            get(core->host_rx_tkeep_o, 0, &out.host_rx.keep, KEEP);
+            out.host_rx.last = core->host_rx_tlast_o;
+            out.host_rx.user = core->host_rx_tabort_o;
+            out.host_rx_control = core->host_rx_control_o;
+            out.host_rx_queue = core->host_rx_queue_o;
+            out.host_rx_reason = core->host_rx_reason_o;
+            out.host_rx_port = core->host_rx_port_o;
+            out.host_rx_rule = core->host_rx_rule_o;
+            out.host_rx_bucket = core->host_rx_bucket_o;
+            out.host_rx_target = core->host_rx_target_o;
+        }
+        for (int s = 0; s < 2; s++) out.host_tx_ready[s] = bit(core->host_tx_tready_o, s);
+        out.event_valid = core->event_valid_o;
+        if (out.event_valid) {
+            out.event_verdict = core->event_verdict_o;
+            out.event_reason = core->event_reason_o;
+            out.event_port = core->event_port_o;
+            out.event_out_port = core->event_out_port_o;
+            out.event_queue = core->event_queue_o;
+            out.event_control = core->event_control_o;
+            out.event_rule = core->event_rule_o;
+            out.event_bucket = core->event_bucket_o;
+            out.event_target = core->event_target_o;
+            out.event_length = core->event_length_o;
+            out.event_aborted = core->event_aborted_o;
+        }
+        out.awready = core->s_axil_awready_o;
+        out.wready = core->s_axil_wready_o;
+        out.bvalid = core->s_axil_bvalid_o;
+        out.bresp = core->s_axil_bresp_o;
+        out.arready = core->s_axil_arready_o;
+        out.rvalid = core->s_axil_rvalid_o;
+        out.rdata = core->s_axil_rdata_o;
+        out.rresp = core->s_axil_rresp_o;
+    }
+
+    void tick(uint8_t clock) {
+        core->clk = clock;
+        core->eval();
+        if (trace) trace->dump(context->time());
+        context->timeInc(1);
+    }
+
+    void step(const hg_in &in, hg_out &out) override {
+        apply(in);
+        tick(0);
+        collect(out);
+        tick(1);
+    }
+};
+
+}  // namespace
+
+void hg_print(const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    printed += text;
+}
+
+// Called by the runtime and the design in place of its own versions, which end the process.
+void vl_finish(const char *file, int line, const char *) { fail("the design called $finish", file, line); }
+void vl_stop(const char *file, int line, const char *) { fail("", file, line); }
+void vl_fatal(const char *file, int line, const char *, const char *why) { fail(why, file, line); }
+
+extern "C" {
+
+hg_nic *hg_new(int build, uint32_t seed) {
+#if HG_BUILD_512
+    if (build == 512) return new Nic<Vhg512, 64, 1>(seed);
+#endif
+#if HG_BUILD_64
+    if (build == 64) return new Nic<Vhg64, 8, 2>(seed);
+#endif
+    return nullptr;
+}
+
+void hg_free(hg_nic *nic) { delete nic; }
+
+int hg_step(hg_nic *nic, const hg_in *in, hg_out *out) {
+    current = nic;
+    nic->step(*in, *out);
+    if (!printed.empty()) {
+        std::fputs(printed.c_str(), stderr);
+        printed.clear();
+    }
+    return nic->failure.empty() ? 0 : 1;
+}
+
+const char *hg_failure(const hg_nic *nic) { return nic->failure.empty() ? nullptr : nic->failure.c_str(); }
+
+int hg_trace_open(hg_nic *nic, const char *path) {
+    current = nic;
+    hg_trace_close(nic);
+    // The writer of the runtime does not tell whether it could open the file.
+    std::FILE *probe = std::fopen(path, "wb");
+    if (!probe) return 1;
+    std::fclose(probe);
+    nic->trace.reset(new VerilatedFstC);
+    nic->register_trace(nic->trace.get());
+    nic->trace->open(path);
+    return 0;
+}
+
+void hg_trace_close(hg_nic *nic) {
+    if (!nic->trace) return;
+    nic->trace->close();
+    nic->trace.reset();
+}
+
+}  // extern "C"

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * C face of the Verilated core: one struct in, one struct out, one call a clock cycle.
+ *
+ * The structs have room for the widest build (HG_BEAT_BYTES) and the most ports (HG_PORTS); a build with less ignores
+ * the rest of the inputs and gives zero for the rest of the outputs. Fields follow the port list of
+ * hw/rtl/hashgate_core.sv. A model belongs to one thread at a time.
+ */
+#ifndef HASHGATE_SHIM_H
+#define HASHGATE_SHIM_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Wire ports that the structs have room for. */
+#define HG_PORTS 2
+/** Bytes of a beat that the structs have room for. */
+#define HG_BEAT_BYTES 64
+
+/** One beat of a stream. `data`, `keep`, `last` and `user` are undefined while `valid` is 0. */
+typedef struct {
+    /** Bytes of the beat, first on the wire first. */
+    uint8_t data[HG_BEAT_BYTES];
+    /** Bit i: byte i is part of the frame. */
+    uint64_t keep;
+    /** The beat is offered. */
+    uint8_t valid;
+    /** Last beat of the frame. */
+    uint8_t last;
+    /** Sideband of the stream: error mark, abort mark or wire port. */
+    uint8_t user;
+} hg_beat;
+
+/** Inputs of the core for one cycle. */
+typedef struct {
+    /** Synchronous reset. */
+    uint8_t rst;
+    /** Frames from the wire ports; `user` on the last beat is the error mark of the MAC. */
+    hg_beat wire_rx[HG_PORTS];
+    /** Wire ports that take a beat in this cycle. */
+    uint8_t wire_tx_ready[HG_PORTS];
+    /** The host takes a beat in this cycle. */
+    uint8_t host_rx_ready;
+    /** Frames from the host: data, control; `user` is the wire port. */
+    hg_beat host_tx[2];
+    /** AXI4-Lite write address, data and response. */
+    uint8_t awvalid;
+    uint16_t awaddr;
+    uint8_t wvalid;
+    uint32_t wdata;
+    uint8_t wstrb;
+    uint8_t bready;
+    /** AXI4-Lite read address and data. */
+    uint8_t arvalid;
+    uint16_t araddr;
+    uint8_t rready;
+} hg_in;
+
+/** Outputs of the core in one cycle, as they are with this cycle's inputs. */
+typedef struct {
+    /** Ready of the wire receive streams. */
+    uint8_t wire_rx_ready[HG_PORTS];
+    /** Frames to the wire ports; `user` on the last beat is the abort mark. */
+    hg_beat wire_tx[HG_PORTS];
+    /** Frames to the host; `user` on the last beat is the abort mark. */
+    hg_beat host_rx;
+    /** Frame goes to the control queue. */
+    uint8_t host_rx_control;
+    /** Receive queue. */
+    uint8_t host_rx_queue;
+    /** Reason id. */
+    uint8_t host_rx_reason;
+    /** Wire port that received the frame. */
+    uint8_t host_rx_port;
+    /** Rule, bit 7 = valid. */
+    uint8_t host_rx_rule;
+    /** Bucket, bit 12 = valid. */
+    uint16_t host_rx_bucket;
+    /** Target, bit 10 = valid. */
+    uint16_t host_rx_target;
+    /** Ready of the host transmit streams: data, control. */
+    uint8_t host_tx_ready[2];
+    /** A verdict is reported in this cycle; the other event fields are undefined if not. */
+    uint8_t event_valid;
+    /** Verdict id. */
+    uint8_t event_verdict;
+    /** Reason id. */
+    uint8_t event_reason;
+    /** Wire port that received the frame. */
+    uint8_t event_port;
+    /** Wire port that the frame leaves by. */
+    uint8_t event_out_port;
+    /** Receive queue. */
+    uint8_t event_queue;
+    /** Frame goes to the control queue. */
+    uint8_t event_control;
+    /** Rule, bit 7 = valid. */
+    uint8_t event_rule;
+    /** Bucket, bit 12 = valid. */
+    uint16_t event_bucket;
+    /** Target, bit 10 = valid. */
+    uint16_t event_target;
+    /** Length in bytes, without FCS. */
+    uint16_t event_length;
+    /** Beats had left before the frame was discarded. */
+    uint8_t event_aborted;
+    /** AXI4-Lite. */
+    uint8_t awready;
+    uint8_t wready;
+    uint8_t bvalid;
+    uint8_t bresp;
+    uint8_t arready;
+    uint8_t rvalid;
+    uint32_t rdata;
+    uint8_t rresp;
+} hg_out;
+
+/** A Verilated core. */
+typedef struct hg_nic hg_nic;
+
+/**
+ * Makes a core; 0 if this library was built without that build.
+ *
+ * `build` is the width of the stream in bits, 512 or 64. Registers and memories start as zeros if `seed` is 0, else
+ * with values drawn from the seed.
+ */
+hg_nic *hg_new(int build, uint32_t seed);
+
+/** Frees a core and closes its trace. */
+void hg_free(hg_nic *nic);
+
+/**
+ * One clock cycle: applies the inputs, settles with the clock low, copies the outputs, then gives the rising edge.
+ *
+ * Returns 0, or 1 if an assertion failed or the design stopped; then and from then on hg_failure() says why and the
+ * core must not be stepped again.
+ */
+int hg_step(hg_nic *nic, const hg_in *in, hg_out *out);
+
+/** Why hg_step() returned 1; 0 if it did not. Valid until hg_free(). */
+const char *hg_failure(const hg_nic *nic);
+
+/**
+ * Starts writing a waveform in FST format; one clock cycle is two units of time. Returns 0, or 1 if the file cannot be
+ * written.
+ */
+int hg_trace_open(hg_nic *nic, const char *path);
+
+/** Completes the waveform; nothing happens if there is none. */
+void hg_trace_close(hg_nic *nic);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
