@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The cluster at one moment, and the tables of its NICs.
+
+use crate::{ClusterMode, Config, Host, Sharing, Step};
+use hashgate_cluster::map::{BucketMap, Member, first_map, next_map, single_map};
+use hashgate_tables::{
+    KeyMask, Mac, MatchSlot, Mode, Rule as RuleEntry, Settings, Tables, Target, Track, Vip as VipEntry, VipKind,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// Who is up, with which weights, and which maps follow.
+///
+/// Map `n` belongs to rule `n`, and the last map to the default rule. A map after a [`Step`] is the smallest move from
+/// the map before it, so a state depends on its history; members with the same history have the same state.
+#[derive(Clone, Debug)]
+pub struct State<'a> {
+    config: &'a Config,
+    live: BTreeSet<u8>,
+    weights: BTreeMap<(u8, u16), u32>,
+    maps: BTreeMap<u8, BucketMap>,
+}
+
+impl<'a> State<'a> {
+    /// All hosts up.
+    pub fn new(config: &'a Config) -> State<'a> {
+        let live = config.hosts.iter().map(|h| h.priority).collect();
+        let mut state = State { config, live, weights: BTreeMap::new(), maps: BTreeMap::new() };
+        for (number, rule) in config.rules.iter().enumerate() {
+            if let Sharing::Multiple(weights) = &rule.sharing {
+                state.weights.extend(weights.iter().map(|(target, weight)| ((number as u8, *target), *weight)));
+            }
+        }
+        state.compute_maps();
+        state
+    }
+
+    /// The next moment: hosts leave and join, weights change, maps follow by the smallest move.
+    pub fn apply(&mut self, step: &Step) {
+        self.live.retain(|host| !step.down.contains(host));
+        self.live.extend(&step.up);
+        self.weights.extend(&step.weights);
+        self.compute_maps();
+    }
+
+    /// Whether a host is up.
+    pub fn is_live(&self, host: &Host) -> bool {
+        self.live.contains(&host.priority)
+    }
+
+    /// The map of a rule by its number; the default rule's has the number of its rule.
+    pub fn map(&self, rule: u8) -> Option<&BucketMap> {
+        self.maps.get(&rule)
+    }
+
+    /// Weights of the targets that are up in a rule with mode multiple; empty for other rules.
+    pub fn weights(&self, rule: u8) -> BTreeMap<u16, u32> {
+        let of_rule = self.weights.range((rule, 0)..=(rule, u16::MAX));
+        of_rule.filter(|((_, target), _)| self.target_is_live(*target)).map(|((_, t), w)| (*t, *w)).collect()
+    }
+
+    /// The live host with the lowest priority number, which takes what no rule covers.
+    pub fn default_host(&self) -> Option<&'a Host> {
+        let first = self.live.first()?;
+        self.config.hosts.iter().find(|h| h.priority == *first)
+    }
+
+    /// A host's target is up with the host, a forward target with the host whose NIC forwards.
+    fn target_is_live(&self, target: u16) -> bool {
+        let forward = self.config.forwards.iter().find(|f| f.target == target);
+        self.live.iter().any(|host| forward.map_or(u16::from(*host) == target, |f| f.host == *host))
+    }
+
+    fn compute_maps(&mut self) {
+        let sound = "a checked configuration has unique target ids and weights within the limit";
+        for (number, rule) in self.config.rules.iter().enumerate() {
+            let number = number as u8;
+            let map = match &rule.sharing {
+                Sharing::Disabled => single_map(None),
+                Sharing::Single(priorities) => {
+                    let live = priorities.iter().filter(|(target, _)| self.target_is_live(**target));
+                    single_map(live.min_by_key(|(_, priority)| **priority).map(|(target, _)| *target))
+                }
+                Sharing::Multiple(_) => {
+                    let weights = self.weights(number);
+                    let members: Vec<Member> =
+                        weights.into_iter().map(|(target, weight)| Member { target, weight }).collect();
+                    match self.maps.get(&number) {
+                        Some(base) => next_map(base, &members),
+                        None => first_map(&members),
+                    }
+                }
+            };
+            self.maps.insert(number, map.expect(sound));
+        }
+        let default = single_map(self.default_host().map(Host::target)).expect(sound);
+        self.maps.insert(self.config.limits().rules, default);
+    }
+
+    /// Everything that the NIC of `host` is told. Only settings, own addresses and targets differ from host to host.
+    pub fn tables(&self, host: &Host) -> Tables {
+        let config = self.config;
+        let mut tables = Tables { settings: settings(config, host), zones: config.zones.clone(), ..Tables::default() };
+        for vip in &config.vips {
+            tables.vips.push(VipEntry { zone: vip.zone, addr: vip.addr, kind: VipKind::Vip, id: vip.id });
+        }
+        for addr in &host.dedicated {
+            tables.vips.push(VipEntry { zone: host.zone, addr: *addr, kind: VipKind::Dedicated, id: 0 });
+        }
+        tables.multicast = multicast(tables.vips.iter().map(|vip| vip.addr));
+        for (number, rule) in config.rules.iter().enumerate() {
+            let number = number as u8;
+            let ids: Vec<Option<u16>> = match &rule.vips {
+                None => vec![None],
+                Some(ids) => ids.iter().map(|id| Some(*id)).collect(),
+            };
+            for vip in ids {
+                for &ports in &rule.ports {
+                    // Later fragments have no ports, so only a slot that needs none may take them.
+                    let fragment = ports == (0, u16::MAX) && !rule.bucket.uses_ports();
+                    let slot = MatchSlot { vip, tcp: rule.tcp, udp: rule.udp, ports, fragment, rule: number };
+                    tables.slots.push(Some(slot));
+                }
+            }
+            let mode = match rule.sharing {
+                Sharing::Disabled => Mode::Disabled,
+                Sharing::Multiple(_) => Mode::Multiple,
+                Sharing::Single(_) => Mode::Single,
+            };
+            let (bucket, binding, group) = (rule.bucket, rule.binding, rule.group);
+            let entry = RuleEntry { mode, draining: false, track: Track::Never, map: number, group, bucket, binding };
+            tables.rules.insert(number, entry);
+        }
+        let default = config.limits().rules;
+        let entry = RuleEntry {
+            mode: Mode::Single,
+            draining: false,
+            track: Track::Never,
+            map: default,
+            group: default,
+            bucket: KeyMask::SOURCE,
+            binding: KeyMask::SOURCE,
+        };
+        tables.rules.insert(default, entry);
+        tables.maps = self.maps.iter().map(|(number, map)| (*number, map.owners().to_vec())).collect();
+        for other in &config.hosts {
+            let own = other.priority == host.priority;
+            tables.targets.insert(other.target(), if own { Target::deliver(0) } else { Target::discard() });
+        }
+        for forward in &config.forwards {
+            let own = forward.host == host.priority;
+            let target = if own { Target::forward(forward.port) } else { Target::discard() };
+            tables.targets.insert(forward.target, target);
+        }
+        tables
+    }
+}
+
+fn settings(config: &Config, host: &Host) -> Settings {
+    let mask_mac = match config.mode {
+        ClusterMode::Unicast => Mac::masked_source(config.primary_ip, host.priority),
+        ClusterMode::Multicast | ClusterMode::Igmp => host.station_mac,
+    };
+    Settings {
+        station_mac: host.station_mac,
+        cluster_mac: config.cluster_mac(),
+        mask_mac,
+        mask_source: config.mask_source,
+        icmp_owner: config.icmp_owner,
+        other_ip: config.other_ip,
+        promiscuous: false,
+        all_multicast: false,
+        hash_key: config.hash_key,
+    }
+}
+
+/// Multicast MACs that a host with these addresses listens to; the cluster MAC has its own register.
+pub(crate) fn multicast(addrs: impl Iterator<Item = IpAddr>) -> BTreeSet<Mac> {
+    // All hosts of the subnet, RFC 1112 and RFC 4291.
+    let mut macs = BTreeSet::from([Mac([0x01, 0, 0x5e, 0, 0, 1]), Mac([0x33, 0x33, 0, 0, 0, 1])]);
+    // Solicited-node multicast, RFC 4291 2.7.1 and RFC 2464 7.
+    macs.extend(addrs.filter_map(|addr| match addr {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(addr) => {
+            let [.., a, b, c] = addr.octets();
+            Some(Mac([0x33, 0x33, 0xff, a, b, c]))
+        }
+    }));
+    macs
+}
