@@ -11,15 +11,14 @@
 //           is cut-through: a beat written in cycle t is at the output in cycle t + LATENCY at the earliest, so a frame
 //           may pause in the middle if its writer does. STORE = 1 shows a frame only after its last beat was
 //           written, LATENCY cycles after that, without pauses, and never if `in_drop_i` came with its last beat.
-// Beat      data, last, tail = number of valid bytes of the last beat modulo BEAT_BYTES (0: all of them), and META_BITS
-//           of the user's own, all stored with every beat.
+// Beat      data, last, tail (see stream_pkg) and META_BITS of the user's own, all stored with every beat.
 // Misuse    a write that does not fit; asserted in simulation, corrupts the content in hardware.
 `resetall
 `default_nettype none
 `include "hashgate_assert.svh"
 module frame_fifo
-    import hashgate_cfg_pkg::*;
     import hashgate_pkg::*;
+    import stream_pkg::*;
 #(
     // Beats, a power of two.
     parameter int unsigned DEPTH = DATA_BUFFER_BEATS,
@@ -32,8 +31,7 @@ module frame_fifo
     // Most beats between the writer's look at `room_o` and `in_valid_i`.
     parameter int unsigned IN_FLIGHT = 8,
     // Cycles from `in_valid_i` to `out_valid_o`.
-    localparam int unsigned LATENCY = 3,
-    localparam int unsigned TAIL_BITS = $clog2(BEAT_BYTES)
+    localparam int unsigned LATENCY = 3
 ) (
     input  wire logic                 clk,
     input  wire logic                 rst,
@@ -42,7 +40,7 @@ module frame_fifo
     input  wire logic                 in_valid_i,
     input  wire beat_data_t           in_data_i,
     input  wire logic                 in_last_i,
-    input  wire logic [TAIL_BITS-1:0] in_tail_i,
+    input  wire tail_t               in_tail_i,
     input  wire logic                 in_drop_i,    // with last, STORE = 1 only: forget the frame
     input  wire logic [META_BITS-1:0] in_meta_i,
     // read
@@ -50,7 +48,7 @@ module frame_fifo
     input  wire logic                 out_ready_i,
     output beat_data_t                out_data_o,
     output logic                      out_last_o,
-    output logic      [TAIL_BITS-1:0] out_tail_o,
+    output tail_t                     out_tail_o,
     output logic      [META_BITS-1:0] out_meta_o
 );
     localparam int unsigned ADDRESS_BITS = $clog2(DEPTH);
