@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// csr: registers of the NIC, and what they control: table access, check, scrub, commit, time, lease, initialisation.
+//
+// Bus        AXI4-Lite, 4 KiB; map and meaning in hw/regs/hashgate.rdl. TABLE_DATA, CHECK and COMMIT answer when they are done
+//            or begun, at the latest after a check of the largest table and a drain; everything else answers at once.
+// Reset      `full_reset_o` pulses once after a write of RESET, when every transaction is answered; then no transaction passes
+//            until `rst`.
+// Start      `init_o` counts through all table memories after the reset; until then `settings_o.enable` is 0 and tables wait.
+// Tables     `cfg_req_o`; the answer to a read is on `cfg_rdata_i` CFG_LATENCY cycles later.
+// Pipeline   `settings_o`, `gen_o`, `banks_o` and `lease_ok_o` may change in any cycle; a frame samples the last three once.
+// Counters   one pulse per event.
+`resetall
+`default_nettype none
+module csr
+    import hashgate_cfg_pkg::*;
+    import hashgate_defs_pkg::*;
+    import hashgate_pkg::*;
+(
+    input  wire logic                clk,
+    input  wire logic                rst,
+    // bus
+    input  wire logic                s_axil_awvalid_i,
+    output logic                     s_axil_awready_o,
+    input  wire logic [11:0]         s_axil_awaddr_i,
+    input  wire logic                s_axil_wvalid_i,
+    output logic                     s_axil_wready_o,
+    input  wire logic [31:0]         s_axil_wdata_i,
+    input  wire logic [3:0]          s_axil_wstrb_i,
+    output logic                     s_axil_bvalid_o,
+    input  wire logic                s_axil_bready_i,
+    output logic [1:0]               s_axil_bresp_o,
+    input  wire logic                s_axil_arvalid_i,
+    output logic                     s_axil_arready_o,
+    input  wire logic [11:0]         s_axil_araddr_i,
+    output logic                     s_axil_rvalid_o,
+    input  wire logic                s_axil_rready_i,
+    output logic [31:0]              s_axil_rdata_o,
+    output logic [1:0]               s_axil_rresp_o,
+    // reset and start
+    output logic                     full_reset_o,
+    output init_t                    init_o,
+    // tables
+    output cfg_req_t                 cfg_req_o,
+    input  wire logic [31:0]         cfg_rdata_i,
+    // pipeline
+    output settings_t                settings_o,
+    output logic                     gen_o,
+    output banks_t [1:0]             banks_o,
+    output logic                     lease_ok_o,
+    // events
+    input  wire logic                parity_error_i,     // a table word that a frame consulted
+    input  wire logic [PORTS-1:0]    port_overrun_i,     // a frame lost before the pipeline
+    input  wire logic [PORTS-1:0]    tx_done_i,          // the last beat of a frame left the wire port
+    input  wire length_t [PORTS-1:0] tx_len_i,           // its length without FCS
+    input  wire logic [PORTS-1:0]    tx_abort_i,         // it carried the abort mark
+    input  wire logic                host_tx_done_i,     // a frame taken from the host
+    input  wire length_t             host_tx_len_i,      // its length after padding
+    input  wire logic                host_tx_dropped_i,
+    input  wire logic                host_tx_masked_i,
+    input  wire logic                host_tx_arp_i,
+    input  wire logic                host_tx_nd_i
+);
+    // Nanoseconds per clock, 8.24 fixed point, rounded.
+    localparam logic [63:0] INCREMENT = ((64'd1_000_000 << 24) + 64'(CLOCK_KHZ / 2)) / 64'(CLOCK_KHZ);
+    if (INCREMENT >> 32 != '0) begin : gen_check_clock
+        $fatal(1, "%m: CLOCK_KHZ %0d is below the 3907 kHz that TIME_INCREMENT can express", CLOCK_KHZ);
+    end
+    localparam int unsigned EXACT_CAPACITY = 4 * EXACT_ROWS / 2;
+    localparam int unsigned BUCKET_BITS = $bits(bucket_t);
+
+    hashgate_regs_pkg::hashgate_regs__in_t  hwif_in;
+    hashgate_regs_pkg::hashgate_regs__out_t hwif_out;
+
+    // ---- bus ----------------------------------------------------------------------------------------------------------
+    logic awvalid, awready, wvalid, wready, arvalid, arready, stop_q, idle;
+    axil_gate u_gate (
+        .clk, .rst, .stop_i(stop_q), .idle_o(idle),
+        .awvalid_i(s_axil_awvalid_i), .awready_o(s_axil_awready_o), .wvalid_i(s_axil_wvalid_i), .wready_o(s_axil_wready_o),
+        .arvalid_i(s_axil_arvalid_i), .arready_o(s_axil_arready_o),
+        .awvalid_o(awvalid), .awready_i(awready), .wvalid_o(wvalid), .wready_i(wready), .arvalid_o(arvalid), .arready_i(arready),
+        .b_done_i(s_axil_bvalid_o && s_axil_bready_i), .r_done_i(s_axil_rvalid_o && s_axil_rready_i));
+    hashgate_regs u_regs (
+        .clk, .rst,
+        .s_axil_awready(awready), .s_axil_awvalid(awvalid), .s_axil_awaddr(s_axil_awaddr_i), .s_axil_awprot(3'b0),
+        .s_axil_wready(wready), .s_axil_wvalid(wvalid), .s_axil_wdata(s_axil_wdata_i), .s_axil_wstrb(s_axil_wstrb_i),
+        .s_axil_bready(s_axil_bready_i), .s_axil_bvalid(s_axil_bvalid_o), .s_axil_bresp(s_axil_bresp_o),
+        .s_axil_arready(arready), .s_axil_arvalid(arvalid), .s_axil_araddr(s_axil_araddr_i), .s_axil_arprot(3'b0),
+        .s_axil_rready(s_axil_rready_i), .s_axil_rvalid(s_axil_rvalid_o), .s_axil_rdata(s_axil_rdata_o),
+        .s_axil_rresp(s_axil_rresp_o), .hwif_in, .hwif_out);
+
+    // ---- reset and start ------------------------------------------------------------------------------------------------
+    logic boot_q, ready_q, reset_done_q;
+    always_ff @(posedge clk) begin
+        if (hwif_out.full_reset.full.value) stop_q <= 1'b1;
+        full_reset_o <= stop_q && idle && !reset_done_q;
+        if (stop_q && idle) reset_done_q <= 1'b1;
+        boot_q  <= 1'b0;
+        ready_q <= !init_o.active;
+        if (init_o.active) begin
+            init_o.address <= init_o.address + 1'b1;
+            init_o.active  <= init_o.address != INIT_BITS'(INIT_DEPTH - 1);
+        end
+        if (rst) begin
+            stop_q       <= 1'b0;
+            full_reset_o <= 1'b0;
+            reset_done_q <= 1'b0;
+            boot_q       <= 1'b1;
+            ready_q      <= 1'b0;
+            init_o       <= '{active: 1'b1, address: '0};
+        end
+    end
+
+    // ---- table access, check, commit --------------------------------------------------------------------------------------
+    // TABLE_DATA, CHECK and COMMIT are answered by what they start; the bus waits for one of them at a time.
+    logic        host_q, host_write_q, start_q, commit_q;
+    logic [31:0] host_data_q;
+    logic [7:0]  commit_tables_q;
+    logic        host_done, started, skip_q, commit_done, commit_refused;
+    always_ff @(posedge clk) begin
+        skip_q <= 1'b0;  // a write of CHECK that starts nothing
+        if (host_done) host_q <= 1'b0;
+        if (started) start_q <= 1'b0;
+        if (commit_done) commit_q <= 1'b0;
+        if (hwif_out.table_data.req) begin
+            host_q       <= 1'b1;
+            host_write_q <= hwif_out.table_data.req_is_wr;
+            host_data_q  <= hwif_out.table_data.wr_data.value & hwif_out.table_data.wr_biten.value;
+        end
+        if (hwif_out.check.req) begin
+            start_q <= hwif_out.check.wr_data.go && hwif_out.check.wr_biten.go;
+            skip_q  <= !(hwif_out.check.wr_data.go && hwif_out.check.wr_biten.go);
+        end
+        if (hwif_out.commit.req) begin
+            commit_q        <= 1'b1;
+            commit_tables_q <= hwif_out.commit.wr_data.tables & hwif_out.commit.wr_biten.tables;
+        end
+        if (rst) begin
+            host_q   <= 1'b0;
+            start_q  <= 1'b0;
+            commit_q <= 1'b0;
+            skip_q   <= 1'b0;
+        end
+    end
+
+    banks_t          active;
+    logic            touched, check_read, check_read_active, check_grant, check_valid, check_busy, check_ok;
+    logic            verified, scrub_error, commit_busy;
+    table_e          touched_id, check_read_id, check_subject_id;
+    map_t            touched_map, check_subject_map, scrub_map_q;
+    cfg_address_t    check_address;
+    logic [31:0]     host_data, check_data, check_crc, generation;
+    logic [95:0]     commit_maps;
+    logic [5:0]      verified_tables;
+    logic [MAPS-1:0] verified_maps;
+
+    table_access u_access (
+        .clk, .rst, .active_i(active),
+        .host_i(host_q), .host_wait_i(!ready_q || check_busy || commit_busy), .host_write_i(host_write_q),
+        .host_id_i(table_e'(hwif_out.table_select.id.value)), .host_active_i(hwif_out.table_select.active.value),
+        .host_bad_parity_i(hwif_out.table_select.bad_parity.value), .host_address_i(hwif_out.table_index.value.value),
+        .host_data_i(host_data_q), .host_done_o(host_done), .host_data_o(host_data),
+        .touched_o(touched), .touched_id_o(touched_id), .touched_map_o(touched_map),
+        .check_i(check_read), .check_id_i(check_read_id), .check_active_i(check_read_active), .check_address_i(check_address),
+        .check_grant_o(check_grant), .check_valid_o(check_valid), .check_data_o(check_data),
+        .cfg_req_o, .cfg_rdata_i);
+
+    table_check u_check (
+        .clk, .rst, .active_i(active), .commit_i(commit_q),
+        .hold_i(!ready_q), .start_i(start_q), .id_i(table_e'(hwif_out.table_select.id.value)),
+        .first_i(hwif_out.check_first.value.value), .count_i(hwif_out.check_count.value.value),
+        .expect_i(hwif_out.check_expect.value.value), .started_o(started), .busy_o(check_busy), .crc_o(check_crc), .ok_o(check_ok),
+        .verified_o(verified), .interval_i(hwif_out.scrub_interval.value.value), .scrub_error_o(scrub_error),
+        .subject_id_o(check_subject_id), .subject_map_o(check_subject_map),
+        .read_o(check_read), .read_id_o(check_read_id), .read_active_o(check_read_active), .read_address_o(check_address),
+        .read_grant_i(check_grant), .data_valid_i(check_valid), .data_i(check_data));
+
+    assign commit_maps = {hwif_out.commit_maps[2].maps.value, hwif_out.commit_maps[1].maps.value, hwif_out.commit_maps[0].maps.value};
+    commit u_commit (
+        .clk, .rst, .hold_i(!ready_q || check_busy || verified), .commit_i(commit_q), .tables_i(commit_tables_q), .maps_i(commit_maps),
+        .done_o(commit_done), .refused_o(commit_refused), .busy_o(commit_busy), .generation_o(generation),
+        .verified_i(verified), .touched_i(touched), .subject_id_i(touched ? touched_id : check_subject_id),
+        .subject_map_i(touched ? touched_map : check_subject_map),
+        .verified_tables_o(verified_tables), .verified_maps_o(verified_maps), .gen_o, .banks_o, .active_o(active));
+
+    always_ff @(posedge clk) begin
+        if (scrub_error) scrub_map_q <= check_subject_map;
+        if (rst) scrub_map_q <= '0;
+    end
+
+    // ---- time and lease -----------------------------------------------------------------------------------------------------
+    logic [63:0] time_ns;
+    logic        renew_q, lease_armed, lease_expired;
+    timebase u_timebase (.clk, .rst, .increment_i(hwif_out.time_increment.value.value), .time_o(time_ns));
+    always_ff @(posedge clk) renew_q <= hwif_out.lease_deadline.value.swmod && !rst;  // the new deadline is there one cycle later
+    lease u_lease (
+        .clk, .rst, .enable_i(hwif_out.lease_ctrl.enable.value), .arm_i(hwif_out.lease_ctrl.arm.value), .renew_i(renew_q),
+        .deadline_i(hwif_out.lease_deadline.value.value), .time_i(time_ns), .armed_o(lease_armed), .expired_o(lease_expired),
+        .ok_o(lease_ok_o));
+
+    // ---- settings -------------------------------------------------------------------------------------------------------------
+    always_ff @(posedge clk) begin
+        settings_o.enable        <= hwif_out.control.enable.value && ready_q && !rst;
+        settings_o.icmp_owner    <= hwif_out.control.icmp_owner.value;
+        settings_o.other_ip      <= hwif_out.control.other_ip.value;
+        settings_o.promiscuous   <= hwif_out.control.promiscuous.value;
+        settings_o.all_multicast <= hwif_out.control.all_multicast.value;
+        settings_o.mask_source   <= hwif_out.control.mask_source.value;
+        settings_o.station_mac   <= {hwif_out.station_mac_high.value.value, hwif_out.station_mac_low.value.value};
+        settings_o.cluster_mac   <= {hwif_out.cluster_mac_high.value.value, hwif_out.cluster_mac_low.value.value};
+        settings_o.mask_mac      <= {hwif_out.mask_mac_high.value.value, hwif_out.mask_mac_low.value.value};
+        for (int unsigned i = 0; i < 13; i++) settings_o.hash_key[32*(12-i)+:32] <= hwif_out.hash_key[i].value.value;
+    end
+
+    // ---- events, one cycle later -------------------------------------------------------------------------------------------------
+    logic [1:0]    overrun_q, sent_q, aborted_q;
+    length_t [1:0] sent_len_q;
+    length_t       host_len_q;
+    logic          parity_q, host_done_q, host_dropped_q, host_masked_q, host_arp_q, host_nd_q;
+    always_ff @(posedge clk) begin
+        overrun_q      <= 2'(port_overrun_i);
+        sent_q         <= 2'(tx_done_i) & ~2'(tx_abort_i);
+        aborted_q      <= 2'(tx_done_i) & 2'(tx_abort_i);
+        sent_len_q     <= (2 * $bits(length_t))'(tx_len_i);
+        parity_q       <= parity_error_i;
+        host_done_q    <= host_tx_done_i;
+        host_len_q     <= host_tx_len_i;
+        host_dropped_q <= host_tx_dropped_i;
+        host_masked_q  <= host_tx_masked_i;
+        host_arp_q     <= host_tx_arp_i;
+        host_nd_q      <= host_tx_nd_i;
+    end
+
+    // ---- what registers read ---------------------------------------------------------------------------------------------------
+    always_comb begin
+        hwif_in.build0.beat_bytes.next    = 8'(BEAT_BYTES);
+        hwif_in.build0.ports.next         = 4'(PORTS);
+        hwif_in.build0.fcs.next           = FCS_ON_STREAM;
+        hwif_in.build0.latency.next       = 16'(PIPELINE_LATENCY);
+        hwif_in.build1.rules.next         = 8'(RULES);
+        hwif_in.build1.maps.next          = 8'(MAPS);
+        hwif_in.build1.buckets_log2.next  = 8'(BUCKET_BITS);
+        hwif_in.build2.targets.next       = 16'(TARGETS);
+        hwif_in.build2.vips.next          = 16'(EXACT_CAPACITY);
+        hwif_in.clock_khz.value.next      = CLOCK_KHZ;
+        hwif_in.build3.multicast.next     = 16'(EXACT_CAPACITY);
+        hwif_in.build3.exact_rows.next    = 16'(EXACT_ROWS);
+
+        hwif_in.status.ready.next         = ready_q;
+        hwif_in.status.lease_expired.next = lease_expired;
+        hwif_in.status.commit_busy.next   = commit_busy;
+        hwif_in.status.check_busy.next    = check_busy;
+        hwif_in.status.lease_armed.next   = lease_armed;
+        hwif_in.fault.commit_refused.hwset = commit_refused;
+        hwif_in.fault.parity.hwset        = parity_q;
+        hwif_in.fault.scrub.hwset         = scrub_error;
+
+        hwif_in.table_index.value.incr    = host_done;
+        hwif_in.table_data.rd_ack         = host_done && !host_write_q;
+        hwif_in.table_data.rd_data.value  = host_data;
+        hwif_in.table_data.wr_ack         = host_done && host_write_q;
+        hwif_in.check.wr_ack              = started || skip_q;
+        hwif_in.check_crc.value.next      = check_crc;
+        hwif_in.check_result.ok.next      = check_ok;
+        hwif_in.commit.wr_ack             = commit_done;
+        hwif_in.generation.value.next     = generation;
+        hwif_in.verified_tables.tables.next = verified_tables;
+        for (int unsigned i = 0; i < 3; i++) begin
+            hwif_in.map_valid[i].maps.next    = 32'(96'(active.map_valid) >> (32 * i));
+            hwif_in.map_verified[i].maps.next = 32'(96'(verified_maps) >> (32 * i));
+        end
+
+        hwif_in.time_ns.value.next        = time_ns;
+        hwif_in.time_increment.value.next = INCREMENT[31:0];
+        hwif_in.time_increment.value.we   = boot_q;
+        hwif_in.parity_errors.value.incr  = parity_q;
+        hwif_in.scrub_errors.value.incr   = scrub_error;
+        hwif_in.scrub_map.value.next      = scrub_map_q;
+
+        for (int unsigned i = 0; i < 2; i++) begin
+            hwif_in.port[i].rx_overrun.value.incr    = overrun_q[i];
+            hwif_in.port[i].tx_packets.value.incr    = sent_q[i];
+            hwif_in.port[i].tx_bytes.value.incr      = sent_q[i];
+            hwif_in.port[i].tx_bytes.value.incrvalue = sent_len_q[i];
+            hwif_in.port[i].tx_aborted.value.incr    = aborted_q[i];
+        end
+        hwif_in.host_tx.packets.value.incr    = host_done_q;
+        hwif_in.host_tx.bytes.value.incr      = host_done_q;
+        hwif_in.host_tx.bytes.value.incrvalue = host_len_q;
+        hwif_in.host_tx.dropped.value.incr    = host_dropped_q;
+        hwif_in.host_tx.masked.value.incr     = host_masked_q;
+        hwif_in.host_tx.arp.value.incr        = host_arp_q;
+        hwif_in.host_tx.nd.value.incr         = host_nd_q;
+    end
+endmodule
+`resetall
