@@ -3,7 +3,7 @@
 // ingress: where a frame enters from a wire port.
 //
 // In       AXI4-Stream from the MAC, any pattern of gaps, never back-pressured. `keep` is contiguous from byte 0 and all ones
-//          before the last beat; `user` on the last beat is the MAC's error mark. The MAC ends every frame it begins.
+//          before the last beat; `error_i` on the last beat is the MAC's error mark. The MAC ends every frame it begins.
 // Out      the frame without FCS, bytes beyond its end are zero; with its last beat the length, the error mark and the oversize mark.
 //          A frame of four stream bytes or fewer becomes one beat of length 0 (with the FCS on the stream).
 // Oversize a frame of more than MAX_FRAME bytes is cut to MAX_FRAME bytes. Its last beat leaves when the last beat on the wire has come,
@@ -20,11 +20,11 @@ module ingress
 (
     input  wire logic       clk,
     input  wire logic       rst,
-    input  wire logic       tvalid_i,
-    input  wire beat_data_t tdata_i,
-    input  wire beat_keep_t tkeep_i,
-    input  wire logic       tlast_i,
-    input  wire logic       tuser_i,
+    input  wire logic       valid_i,
+    input  wire beat_data_t data_i,
+    input  wire beat_keep_t keep_i,
+    input  wire logic       last_i,
+    input  wire logic       error_i,
     output logic            valid_o,
     output beat_data_t      data_o,
     output logic            first_o,
@@ -54,21 +54,21 @@ module ingress
     beat_keep_t   own;         // bytes of it that are not FCS, if it is the last
     logic         closing;     // it has only FCS bytes, the last frame byte was in the beat before
 
-    assign take    = tvalid_i && !skip_reg;
-    assign over    = cut_reg && (!tlast_i || tkeep_i[CUT_BYTES]);
-    assign last    = tlast_i || over;
+    assign take    = valid_i && !skip_reg;
+    assign over    = cut_reg && (!last_i || keep_i[CUT_BYTES]);
+    assign last    = last_i || over;
     assign first   = before_reg == '0;
-    assign keep    = over ? CUT_KEEP : tkeep_i;
+    assign keep    = over ? CUT_KEEP : keep_i;
     assign own     = last ? keep >> FCS_BYTES : '1;
     assign closing = FCS_ON_STREAM && last && !first && !keep[FCS_BYTES];
 
     always_ff @(posedge clk) begin
         if (take) begin
-            before_reg <= tlast_i ? '0 : before_reg + 1'b1;
-            cut_reg    <= !tlast_i && before_reg == beat_number_t'(CUT_BEATS - 1);
+            before_reg <= last_i ? '0 : before_reg + 1'b1;
+            cut_reg    <= !last_i && before_reg == beat_number_t'(CUT_BEATS - 1);
         end
-        if (tvalid_i) skip_reg <= !tlast_i && (skip_reg || over);
-        if (tvalid_i && tlast_i) begin
+        if (valid_i) skip_reg <= !last_i && (skip_reg || over);
+        if (valid_i && last_i) begin
             before_reg <= '0;
             cut_reg    <= 1'b0;
         end
@@ -106,17 +106,17 @@ module ingress
             closing_tail  = keep[3] ? '0 : tail_t'(BEAT_BYTES - 4) | tail_t'({keep[1], keep[0] && (keep[2] || !keep[1])});
             closed_length = {keep[3] ? following_reg : number_reg, closing_tail};
         end
-        leave = held_reg && (ready_reg || (tvalid_i && (skip_reg ? tlast_i : !closing || tlast_i)));
+        leave = held_reg && (ready_reg || (valid_i && (skip_reg ? last_i : !closing || last_i)));
     end
 
     always_ff @(posedge clk) begin
         if (take && !closing) begin
             held_reg      <= 1'b1;
-            ready_reg     <= FCS_ON_STREAM ? last : !over || tlast_i;
-            data_reg      <= kept_bytes(tdata_i, own);
+            ready_reg     <= FCS_ON_STREAM ? last : !over || last_i;
+            data_reg      <= kept_bytes(data_i, own);
             first_reg     <= first;
             last_reg      <= last;
-            error_reg     <= tlast_i && tuser_i;
+            error_reg     <= last_i && error_i;
             oversize_reg  <= over;
             length_reg    <= frame_length(before_reg, tail_of_keep(own));
             number_reg    <= before_reg;
@@ -124,7 +124,7 @@ module ingress
             if (FCS_ON_STREAM && own == '0) length_reg <= '0;
         end else begin
             if (leave) held_reg <= 1'b0;
-            if (take && !tlast_i) begin  // cut by a beat that is not the last on the wire
+            if (take && !last_i) begin  // cut by a beat that is not the last on the wire
                 data_reg     <= open_data;
                 oversize_reg <= 1'b1;
             end
@@ -134,7 +134,7 @@ module ingress
         data_o     <= open_data;
         first_o    <= first_reg;
         last_o     <= ready_reg ? last_reg : skip_reg || closing;
-        error_o    <= ready_reg ? error_reg : tuser_i;
+        error_o    <= ready_reg ? error_reg : error_i;
         oversize_o <= oversize_reg || (!ready_reg && over);
         length_o   <= ready_reg ? length_reg : closed_length;
         if (oversize_reg || (!ready_reg && over)) length_o <= length_t'(MAX_FRAME);
@@ -144,8 +144,8 @@ module ingress
         end
     end
 
-    `HG_ASSERT(keep_contiguous, !tvalid_i || (tkeep_i & (tkeep_i + 1'b1)) == '0)
-    `HG_ASSERT(keep_full, !tvalid_i || tlast_i || &tkeep_i)
+    `HG_ASSERT(keep_contiguous, !valid_i || (keep_i & (keep_i + 1'b1)) == '0)
+    `HG_ASSERT(keep_full, !valid_i || last_i || &keep_i)
     `HG_ASSERT(nothing_lost, !(take && !closing && held_reg) || leave)
     `HG_ASSERT(length_in_limit, !(valid_o && last_o) || length_o <= length_t'(MAX_FRAME))
 endmodule
