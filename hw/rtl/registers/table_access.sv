@@ -119,6 +119,7 @@ module table_access
         end
     end
 
+    wire logic unused = &{1'b0, active_i.map_valid};
     assign touched_o     = request_q.write;
     assign touched_id_o  = request_q.id;
     assign touched_map_o = request_q.address[17:11];

@@ -113,6 +113,7 @@ module table_check
         map_crc_q <= map_crc[{bank_q, map_q}];
     end
 
+    wire logic unused = &{1'b0, active_i};
     assign finished = left_q == '0 && open_q == '0;
     assign give_up  = commit_i || start_i;
     assign read_o         = state_q == RUN && left_q != '0;
