@@ -7,7 +7,7 @@
 //          then sends it without waiting.
 // Out      AXI4-Stream to the MAC; `tuser_o` on the last beat tells the MAC to spoil the frame (abort). A forwarded frame leaves
 //          while it comes in, so the stream may pause inside a frame: a MAC that cannot pause needs a buffer.
-// Count    one cycle after the last beat of a frame left: `done_o` with its length if it was good, else `aborted_o`.
+// Count    one cycle after the last beat of a frame left: `done_o` with its length and `aborted_o`.
 // Latency  4 for forwarded frames, 1 for frames of the host.
 `resetall
 `default_nettype none
@@ -73,13 +73,12 @@ module wire_transmit
 
     beat_number_t before_reg;  // beats of the frame that have left
     always_ff @(posedge clk) begin
-        done_o    <= tvalid_o && tready_i && tlast_o && !tuser_o;
-        aborted_o <= tvalid_o && tready_i && tlast_o && tuser_o;
+        done_o    <= tvalid_o && tready_i && tlast_o;
+        aborted_o <= tuser_o;
         length_o  <= frame_length(before_reg, tail);
         if (tvalid_o && tready_i) before_reg <= tlast_o ? '0 : before_reg + 1'b1;
         if (rst) begin
             done_o     <= 1'b0;
-            aborted_o  <= 1'b0;
             before_reg <= '0;
         end
     end
