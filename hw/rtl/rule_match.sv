@@ -164,11 +164,8 @@ module rule_match
     if (RULES % 8 != 0) begin : gen_check
         $fatal(1, "%m: RULES is a multiple of 8");
     end
-    wire logic unused = &{1'b0, cfg_i, written, init_i, read_3};
-    always_comb begin
-        unused_slots = 1'b0;
-        for (int i = 0; i < RULES; i++) unused_slots &= &asked[i];
-    end
-    logic unused_slots;
+    logic [RULES-1:0] unused_slots;
+    always_comb for (int i = 0; i < RULES; i++) unused_slots[i] = ^asked[i];
+    wire logic unused = &{1'b0, cfg_i, written, init_i, read_3, unused_slots};
 endmodule
 `resetall

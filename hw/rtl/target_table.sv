@@ -27,6 +27,7 @@ module target_table
     logic                   cfg_mine;
     logic [WORDS-1:0][31:0] cfg_word;
     logic [WORDS-1:0]       bad;
+    target_entry_t          entry;
     assign cfg_mine = cfg_i.id == TABLE_TARGET;
     for (genvar i = 0; i < WORDS; i++) begin : gen_word
         table_ram #(.WIDTH(32), .DEPTH(2 ** (ENTRY_BITS + 1))) u_ram (
@@ -36,7 +37,6 @@ module target_table
             .config_address_i({cfg_i.bank, cfg_i.address[STRIDE_BITS +: ENTRY_BITS]}), .config_data_i(cfg_i.data),
             .config_spoil_i(cfg_i.bad_parity), .config_data_o(cfg_word[i]));
     end
-    target_entry_t entry;
     always_ff @(posedge clk) begin
         entry_o <= entry;
         bad_o   <= |bad;

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// hashgate_core: the whole NIC between wire, host and registers; nothing vendor-specific.
+//
+//     wire -> ingress -> port_arbiter -+-> header_window -> decision_pipeline -+-> egress_join -> edit_stage -> egress -+-> host_receive -> host
+//                                      +-> beats waiting for their decision ---+                                        +-> wire_transmit -> wire
+//     host -> host_transmit -> wire_transmit -> wire                        registers -> csr -> configuration bus -> every table
+//
+// Wire in    `wire_rx_*`: AXI4-Stream without back-pressure (tready is always high); tuser marks a bad frame with its last beat.
+// Wire out   `wire_tx_*`: AXI4-Stream; tuser with the last beat aborts the frame.
+// Host in    `host_tx_*`: two AXI4-Streams, 0 data, 1 control; tport names the wire port and is stable over the frame.
+// Host out   `host_rx_*`: AXI4-Stream; the metadata is stable over the frame, tabort with the last beat takes the frame back.
+// Events     one per received frame, in order, when its last beat leaves the pipeline: the final verdict.
+// Registers  AXI4-Lite, 4 KiB, see hw/regs/hashgate.rdl.
+// Latency    PIPELINE_LATENCY cycles from the first beat of a one-beat frame on the wire to its first beat to the host (one port).
+`resetall
+`default_nettype none
+`include "hashgate_assert.svh"
+module hashgate_core
+    import hashgate_cfg_pkg::*;
+    import hashgate_defs_pkg::*;
+    import hashgate_pkg::*;
+    import stream_pkg::*;
+(
+    input  wire logic                    clk,
+    input  wire logic                    rst,
+    // wire receive
+    input  wire logic [PORTS-1:0]        wire_rx_tvalid_i,
+    output logic [PORTS-1:0]             wire_rx_tready_o,
+    input  wire beat_data_t [PORTS-1:0]  wire_rx_tdata_i,
+    input  wire beat_keep_t [PORTS-1:0]  wire_rx_tkeep_i,
+    input  wire logic [PORTS-1:0]        wire_rx_tlast_i,
+    input  wire logic [PORTS-1:0]        wire_rx_tuser_i,
+    // wire transmit
+    output logic [PORTS-1:0]             wire_tx_tvalid_o,
+    input  wire logic [PORTS-1:0]        wire_tx_tready_i,
+    output beat_data_t [PORTS-1:0]       wire_tx_tdata_o,
+    output beat_keep_t [PORTS-1:0]       wire_tx_tkeep_o,
+    output logic [PORTS-1:0]             wire_tx_tlast_o,
+    output logic [PORTS-1:0]             wire_tx_tuser_o,
+    // host receive
+    output logic                         host_rx_tvalid_o,
+    input  wire logic                    host_rx_tready_i,
+    output beat_data_t                   host_rx_tdata_o,
+    output beat_keep_t                   host_rx_tkeep_o,
+    output logic                         host_rx_tlast_o,
+    output logic                         host_rx_tabort_o,
+    output logic                         host_rx_control_o,
+    output logic [7:0]                   host_rx_queue_o,
+    output logic [5:0]                   host_rx_reason_o,
+    output logic                         host_rx_port_o,
+    output logic [7:0]                   host_rx_rule_o,    // valid on top, as below
+    output logic [12:0]                  host_rx_bucket_o,
+    output logic [10:0]                  host_rx_target_o,
+    // host transmit
+    input  wire logic [1:0]              host_tx_tvalid_i,
+    output logic [1:0]                   host_tx_tready_o,
+    input  wire beat_data_t [1:0]        host_tx_tdata_i,
+    input  wire beat_keep_t [1:0]        host_tx_tkeep_i,
+    input  wire logic [1:0]              host_tx_tlast_i,
+    input  wire logic [1:0]              host_tx_tport_i,
+    // events
+    output logic                         event_valid_o,
+    output logic [1:0]                   event_verdict_o,
+    output logic [5:0]                   event_reason_o,
+    output logic                         event_port_o,
+    output logic                         event_out_port_o,
+    output logic [7:0]                   event_queue_o,
+    output logic                         event_control_o,
+    output logic [7:0]                   event_rule_o,
+    output logic [12:0]                  event_bucket_o,
+    output logic [10:0]                  event_target_o,
+    output logic [13:0]                  event_length_o,
+    output logic                         event_aborted_o,
+    // registers
+    input  wire logic                    s_axil_awvalid_i,
+    output logic                         s_axil_awready_o,
+    input  wire logic [11:0]             s_axil_awaddr_i,
+    input  wire logic                    s_axil_wvalid_i,
+    output logic                         s_axil_wready_o,
+    input  wire logic [31:0]             s_axil_wdata_i,
+    input  wire logic [3:0]              s_axil_wstrb_i,
+    output logic                         s_axil_bvalid_o,
+    input  wire logic                    s_axil_bready_i,
+    output logic [1:0]                   s_axil_bresp_o,
+    input  wire logic                    s_axil_arvalid_i,
+    output logic                         s_axil_arready_o,
+    input  wire logic [11:0]             s_axil_araddr_i,
+    output logic                         s_axil_rvalid_o,
+    input  wire logic                    s_axil_rready_i,
+    output logic [31:0]                  s_axil_rdata_o,
+    output logic [1:0]                   s_axil_rresp_o
+);
+    // ---- reset: from outside, or by the register, stretched so that its write is answered first -------------------------
+    localparam int unsigned RESET_CYCLES = 16;
+    logic                            full_reset, reset_q;
+    logic [$clog2(RESET_CYCLES+1):0] reset_count;
+    always_ff @(posedge clk) begin
+        reset_q <= rst || (reset_count != '0 && reset_count <= ($clog2(RESET_CYCLES + 1) + 1)'(RESET_CYCLES / 2));
+        if (rst) reset_count <= '0;
+        else if (full_reset) reset_count <= ($clog2(RESET_CYCLES + 1) + 1)'(RESET_CYCLES);
+        else if (reset_count != '0) reset_count <= reset_count - 1'b1;
+    end
+    wire logic reset = reset_q;
+
+    // ---- registers and configuration bus ----------------------------------------------------------------------------------
+    settings_t    settings;
+    cfg_req_t     cfg;
+    init_t        init;
+    banks_t [1:0] banks;
+    logic         gen, lease_ok, parity_error;
+    logic [31:0]  cfg_rdata, cfg_decision, cfg_reason, cfg_rule, cfg_target;
+    logic         host_tx_done, host_tx_dropped, host_tx_masked, host_tx_arp, host_tx_nd;
+    length_t      host_tx_length;
+    logic    [PORTS-1:0] port_overrun, tx_done, tx_abort;
+    length_t [PORTS-1:0] tx_length;
+    assign cfg_rdata = cfg_decision | cfg_reason | cfg_rule | cfg_target;
+    csr u_csr (
+        .clk, .rst(reset),
+        .s_axil_awvalid_i, .s_axil_awready_o, .s_axil_awaddr_i, .s_axil_wvalid_i, .s_axil_wready_o, .s_axil_wdata_i,
+        .s_axil_wstrb_i, .s_axil_bvalid_o, .s_axil_bready_i, .s_axil_bresp_o, .s_axil_arvalid_i, .s_axil_arready_o,
+        .s_axil_araddr_i, .s_axil_rvalid_o, .s_axil_rready_i, .s_axil_rdata_o, .s_axil_rresp_o,
+        .settings_o(settings), .full_reset_o(full_reset), .cfg_req_o(cfg), .cfg_rdata_i(cfg_rdata), .init_o(init),
+        .gen_o(gen), .banks_o(banks), .lease_ok_o(lease_ok), .parity_error_i(parity_error), .port_overrun_i(port_overrun),
+        .tx_done_i(tx_done), .tx_len_i(tx_length), .tx_abort_i(tx_abort), .host_tx_done_i(host_tx_done),
+        .host_tx_len_i(host_tx_length), .host_tx_dropped_i(host_tx_dropped), .host_tx_masked_i(host_tx_masked),
+        .host_tx_arp_i(host_tx_arp), .host_tx_nd_i(host_tx_nd));
+
+    // ---- receive: one stream of beats ---------------------------------------------------------------------------------------
+    // A beat that waits for the decision on its frame.
+    typedef struct packed {
+        beat_data_t data;
+        logic       last;
+        length_t    length;    // with the last beat, as the rest
+        logic       error;
+        logic       oversize;
+    } waiting_t;
+    // What goes beside a beat from egress_join to egress.
+    typedef struct packed {
+        logic      first;
+        logic      last;
+        length_t   length;
+        logic      late;
+        reason_e   late_reason;
+        decision_t decision;
+    } beside_t;
+    // Beats that can wait: more than the decision takes, with a window of any number of beats before it.
+    localparam int unsigned WAITING_BEATS = 128;
+
+    logic       [PORTS-1:0] in_valid, in_first, in_last, in_error, in_oversize;
+    beat_data_t [PORTS-1:0] in_data;
+    length_t    [PORTS-1:0] in_length;
+    for (genvar p = 0; p < PORTS; p++) begin : gen_ingress
+        ingress u_ingress (
+            .clk, .rst(reset), .valid_i(wire_rx_tvalid_i[p]), .data_i(wire_rx_tdata_i[p]), .keep_i(wire_rx_tkeep_i[p]),
+            .last_i(wire_rx_tlast_i[p]), .error_i(wire_rx_tuser_i[p]), .valid_o(in_valid[p]), .data_o(in_data[p]),
+            .first_o(in_first[p]), .last_o(in_last[p]), .length_o(in_length[p]), .error_o(in_error[p]),
+            .oversize_o(in_oversize[p]));
+    end
+    assign wire_rx_tready_o = '1;
+
+    logic       beat_valid, beat_first;
+    waiting_t   beat, waiting;
+    port_t      beat_port;
+    port_arbiter u_arbiter (
+        .clk, .rst(reset), .valid_i(in_valid), .data_i(in_data), .first_i(in_first), .last_i(in_last), .length_i(in_length),
+        .error_i(in_error), .oversize_i(in_oversize), .overrun_o(port_overrun), .valid_o(beat_valid), .data_o(beat.data),
+        .first_o(beat_first), .last_o(beat.last), .length_o(beat.length), .error_o(beat.error),
+        .oversize_o(beat.oversize), .port_o(beat_port));
+
+    // ---- receive: the header decides while the beats wait ---------------------------------------------------------------------
+    logic                   window_valid, window_gen, decided;
+    logic [WINDOW_BITS-1:0] window;
+    port_t                  window_port;
+    decision_t              decided_value, decision;
+    header_window u_window (
+        .clk, .rst(reset), .valid_i(beat_valid), .data_i(beat.data), .first_i(beat_first), .last_i(beat.last),
+        .port_i(beat_port), .gen_i(gen), .window_valid_o(window_valid), .window_o(window), .window_port_o(window_port),
+        .window_gen_o(window_gen));
+    decision_pipeline u_decision (
+        .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_decision), .settings_i(settings), .banks_i(banks),
+        .lease_ok_i(lease_ok), .parity_error_o(parity_error), .window_valid_i(window_valid), .window_i(window),
+        .window_port_i(window_port), .window_gen_i(window_gen), .decision_valid_o(decided), .decision_o(decided_value));
+
+    logic waiting_valid, waiting_ready, waiting_full, decision_valid, decision_ready, decision_full;
+    stream_fifo #(.WIDTH($bits(waiting_t)), .DEPTH(WAITING_BEATS)) u_waiting (
+        .clk, .rst(reset), .in_valid_i(beat_valid), .in_data_i(beat), .full_o(waiting_full), .out_valid_o(waiting_valid),
+        .out_ready_i(waiting_ready), .out_data_o(waiting));
+    stream_fifo #(.WIDTH($bits(decision_t)), .DEPTH(WAITING_BEATS)) u_decisions (
+        .clk, .rst(reset), .in_valid_i(decided), .in_data_i(decided_value), .full_o(decision_full),
+        .out_valid_o(decision_valid), .out_ready_i(decision_ready), .out_data_o(decision));
+
+    // ---- receive: the verdict becomes final ---------------------------------------------------------------------------------------
+    logic       joined_valid, edited_valid;
+    beat_data_t joined_data, edited_data;
+    beside_t    joined, edited;
+    egress_join u_join (
+        .clk, .rst(reset), .beat_valid_i(waiting_valid), .beat_ready_o(waiting_ready), .beat_data_i(waiting.data),
+        .beat_last_i(waiting.last), .beat_length_i(waiting.length), .beat_error_i(waiting.error),
+        .beat_oversize_i(waiting.oversize), .decision_valid_i(decision_valid), .decision_ready_o(decision_ready),
+        .decision_i(decision), .valid_o(joined_valid), .data_o(joined_data), .first_o(joined.first), .last_o(joined.last),
+        .length_o(joined.length), .late_o(joined.late), .late_reason_o(joined.late_reason), .decision_o(joined.decision));
+    edit_stage #(.SIDE_BITS($bits(beside_t))) u_edit (
+        .clk, .rst(reset), .valid_i(joined_valid), .data_i(joined_data), .side_i(joined), .valid_o(edited_valid),
+        .data_o(edited_data), .side_o(edited));
+
+    logic             host_valid, out_first, out_last, out_abort, host_data_room, host_control_room, event_late;
+    logic [PORTS-1:0] forward_valid, forward_room;
+    beat_data_t       out_data;
+    length_t          out_length;
+    decision_t        out_decision;
+    verdict_e         event_verdict;
+    reason_e          event_reason;
+    egress u_egress (
+        .clk, .rst(reset), .valid_i(edited_valid), .data_i(edited_data), .first_i(edited.first), .last_i(edited.last),
+        .length_i(edited.length), .late_i(edited.late), .late_reason_i(edited.late_reason), .decision_i(edited.decision),
+        .host_data_room_i(host_data_room), .host_control_room_i(host_control_room), .wire_room_i(forward_room),
+        .host_valid_o(host_valid), .wire_valid_o(forward_valid), .data_o(out_data), .first_o(out_first), .last_o(out_last),
+        .length_o(out_length), .abort_o(out_abort), .decision_o(out_decision), .event_valid_o,
+        .event_verdict_o(event_verdict), .event_reason_o(event_reason), .event_late_o(event_late), .event_aborted_o);
+    assign event_verdict_o  = event_verdict;
+    assign event_reason_o   = event_reason;
+    assign event_port_o     = (PORTS > 1) && out_decision.port;
+    assign event_out_port_o = out_decision.out_port;
+    assign event_queue_o    = out_decision.host_queue;
+    assign event_control_o  = out_decision.control;
+    assign event_rule_o     = {out_decision.rule_valid, out_decision.rule};
+    assign event_bucket_o   = {out_decision.bucket_valid, out_decision.bucket};
+    assign event_target_o   = {out_decision.target_valid, out_decision.target};
+    assign event_length_o   = out_length;
+
+    counter_vector #(.ID(TABLE_COUNT_REASON), .ENTRIES(256)) u_count_reason (
+        .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_reason), .event_valid_i(event_valid_o),
+        .event_index_i({event_verdict, event_reason}), .event_bytes_i(out_length));
+    counter_vector #(.ID(TABLE_COUNT_RULE), .ENTRIES(128)) u_count_rule (
+        .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_rule),
+        .event_valid_i(event_valid_o && !event_late && out_decision.rule_valid), .event_index_i(out_decision.rule), .event_bytes_i(out_length));
+    counter_vector #(.ID(TABLE_COUNT_TARGET), .ENTRIES(TARGETS)) u_count_target (
+        .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_target),
+        .event_valid_i(event_valid_o && !event_late && out_decision.target_valid), .event_index_i(out_decision.target),
+        .event_bytes_i(out_length));
+
+    host_receive u_host_receive (
+        .clk, .rst(reset), .data_room_o(host_data_room), .control_room_o(host_control_room), .valid_i(host_valid),
+        .data_i(out_data), .last_i(out_last), .length_i(out_length), .abort_i(out_abort), .decision_i(out_decision),
+        .tvalid_o(host_rx_tvalid_o), .tdata_o(host_rx_tdata_o), .tkeep_o(host_rx_tkeep_o), .tlast_o(host_rx_tlast_o),
+        .tabort_o(host_rx_tabort_o), .control_o(host_rx_control_o), .queue_o(host_rx_queue_o), .reason_o(host_rx_reason_o),
+        .port_o(host_rx_port_o), .rule_o(host_rx_rule_o), .bucket_o(host_rx_bucket_o), .target_o(host_rx_target_o),
+        .tready_i(host_rx_tready_i));
+
+    // ---- transmit -------------------------------------------------------------------------------------------------------------------
+    logic       [PORTS-1:0] control_valid, control_ready, control_last, data_valid, data_ready, data_last;
+    beat_data_t [PORTS-1:0] control_data, data_data;
+    tail_t      [PORTS-1:0] control_tail, data_tail;
+    assign {control_valid, control_last, data_valid, data_last, host_tx_tready_o} = '0;
+    assign {control_data, control_tail, data_data, data_tail} = '0;
+    assign {host_tx_done, host_tx_length, host_tx_dropped, host_tx_masked, host_tx_arp, host_tx_nd} = '0;
+    wire logic unused_tx = &{1'b0, control_ready, data_ready, host_tx_tvalid_i, host_tx_tdata_i, host_tx_tkeep_i, host_tx_tlast_i,
+        host_tx_tport_i};
+    for (genvar p = 0; p < PORTS; p++) begin : gen_transmit
+        wire_transmit u_wire (
+            .clk, .rst(reset), .control_valid_i(control_valid[p]), .control_ready_o(control_ready[p]),
+            .control_data_i(control_data[p]), .control_last_i(control_last[p]), .control_tail_i(control_tail[p]),
+            .forward_room_o(forward_room[p]), .forward_valid_i(forward_valid[p]), .forward_data_i(out_data),
+            .forward_last_i(out_last), .forward_length_i(out_length), .forward_abort_i(out_abort),
+            .data_valid_i(data_valid[p]), .data_ready_o(data_ready[p]), .data_data_i(data_data[p]),
+            .data_last_i(data_last[p]), .data_tail_i(data_tail[p]), .tvalid_o(wire_tx_tvalid_o[p]),
+            .tdata_o(wire_tx_tdata_o[p]), .tkeep_o(wire_tx_tkeep_o[p]), .tlast_o(wire_tx_tlast_o[p]),
+            .tuser_o(wire_tx_tuser_o[p]), .tready_i(wire_tx_tready_i[p]), .done_o(tx_done[p]), .length_o(tx_length[p]),
+            .aborted_o(tx_abort[p]));
+    end
+
+    wire logic unused = &{1'b0, out_first, out_decision, waiting_full, decision_full};
+    `HG_ASSERT(waiting_has_room, !(waiting_full && beat_valid))
+    `HG_ASSERT(decisions_have_room, !(decision_full && decided))
+endmodule
+`resetall
