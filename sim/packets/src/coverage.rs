@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a test has seen: reason x protocol x IP version x VLAN tags x rule mode, and which of these combinations
+//! exist at all.
+
+use crate::random::{Protocol, Version, What};
+use hashgate_regs::defs::{Mode, Reason};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// One combination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bin {
+    /// Why the frame was decided as it was.
+    pub reason: Reason,
+    /// Kind of packet.
+    pub protocol: Protocol,
+    /// IP version.
+    pub version: Version,
+    /// VLAN tags; 3 stands for more.
+    pub tags: u8,
+    /// Mode of the rule, as its number; `None` where no rule entry decided.
+    pub mode: Option<u8>,
+}
+
+impl Bin {
+    /// The combination of a frame that was decided for `reason`; `mode` is that of its rule.
+    pub fn new(what: &What, reason: Reason, mode: Option<Mode>) -> Bin {
+        let mode = if by_rule_entry(reason) { mode.map(|m| m as u8) } else { None };
+        Bin { reason, protocol: what.protocol, version: what.version, tags: what.tags, mode }
+    }
+}
+
+impl fmt::Display for Bin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bin { reason, protocol, version, tags, mode } = self;
+        write!(f, "{reason} {protocol:?} {version:?} {tags} tags")?;
+        match mode.and_then(|m| Mode::try_from(m).ok()) {
+            Some(mode) => write!(f, ", {mode}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether the frame had a valid rule entry, and its mode belongs to the combination.
+fn by_rule_entry(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Map
+            | Reason::DefaultHost
+            | Reason::FragmentUnknown
+            | Reason::BeyondWindow
+            | Reason::IcmpError
+            | Reason::IcmpOwner
+            | Reason::RuleDisabled
+            | Reason::MapInvalid
+            | Reason::Handover
+            | Reason::Nobody
+            | Reason::TargetInvalid
+    )
+}
+
+/// Every combination that random frames on random tables must reach, given time.
+///
+/// Not among them: `none`, which does not exist; `table-parity` and the full buffers, which depend on more than frame
+/// and tables and have tests of their own; and what the doc comments of the inner functions give reasons for.
+pub fn reachable() -> Vec<Bin> {
+    let mut bins = Vec::new();
+    for &reason in Reason::ALL {
+        for protocol in Protocol::ALL {
+            for version in [Version::None, Version::V4, Version::V6] {
+                if !exists(protocol, version) || !meets(reason, protocol, version) {
+                    continue;
+                }
+                for tags in 0..=3 {
+                    // More than two tags are all that the parser sees of such a frame. (A frame that is not accepted
+                    // for another reason may have them too; that is not asked for.)
+                    if (tags == 3) != (reason == Reason::VlanTooDeep) {
+                        continue;
+                    }
+                    let modes: &[Option<Mode>] = match reason {
+                        Reason::RuleDisabled => &[Some(Mode::Disabled)],
+                        _ if by_rule_entry(reason) => &[Some(Mode::Multiple), Some(Mode::Single)],
+                        _ => &[None],
+                    };
+                    for mode in modes {
+                        bins.push(Bin { reason, protocol, version, tags, mode: mode.map(|m| m as u8) });
+                    }
+                }
+            }
+        }
+    }
+    bins
+}
+
+fn exists(protocol: Protocol, version: Version) -> bool {
+    match protocol {
+        Protocol::Arp | Protocol::Heartbeat | Protocol::NotIp => version == Version::None,
+        Protocol::Discovery => version == Version::V6,
+        _ => version != Version::None,
+    }
+}
+
+/// Whether frames of this kind can end with this reason.
+fn meets(reason: Reason, protocol: Protocol, version: Version) -> bool {
+    use Protocol::*;
+    let ip = version != Version::None;
+    let (v4, v6) = (version == Version::V4, version == Version::V6);
+    let balanced = matches!(protocol, Tcp | Udp | Gre | Esp | Ah);
+    let keyed = balanced || protocol == IcmpError;
+    // Neighbour discovery never gets to the VIP table.
+    let looked_up = ip && protocol != Discovery;
+    match reason {
+        Reason::None | Reason::TableParity => false,
+        Reason::HostFull | Reason::ControlFull | Reason::PortFull => false,
+        Reason::FrameError | Reason::Runt | Reason::Oversize | Reason::NotReady | Reason::NotMyMac => true,
+        Reason::VlanTooDeep => true,
+        Reason::Truncated => ip,
+        Reason::Ip4Version | Reason::Ip4HeaderLength | Reason::Ip4TotalLength | Reason::Ip4Checksum => v4,
+        // Neighbour discovery with an extension header is made only as a defect.
+        Reason::Ip6Version | Reason::Ip6Extension => v6,
+        // An error whose ICMP header is cut is plain ICMP.
+        Reason::L4Truncated => keyed && protocol != IcmpError || matches!(protocol, Icmp | Discovery),
+        Reason::TcpDataOffset | Reason::TcpSynFin | Reason::TcpSynRst => protocol == Tcp,
+        Reason::UdpLength => protocol == Udp,
+        Reason::Control => matches!(protocol, Discovery | Arp | Heartbeat),
+        Reason::Unfiltered => !matches!(protocol, Discovery | Arp | Heartbeat),
+        Reason::Dedicated | Reason::NotMyIp | Reason::LeaseExpired => looked_up,
+        Reason::Map => balanced,
+        Reason::IcmpError => protocol == IcmpError,
+        Reason::DefaultHost => keyed,
+        Reason::FragmentUnknown => matches!(protocol, Tcp | Udp),
+        // IPv4 headers and options always fit the window. An error beyond the window is plain ICMP, and the protocol
+        // behind extension headers is not known.
+        Reason::BeyondWindow => v6 && looked_up && protocol != IcmpError,
+        Reason::IcmpOwner => protocol == Icmp,
+        Reason::Handover => protocol == Tcp,
+        // By a port rule, or by the default rule for ICMP and for packets beyond the window. (The other protocols beyond
+        // the window meet the default rule's defects too rarely to ask for.)
+        Reason::RuleInvalid | Reason::RuleDisabled | Reason::MapInvalid | Reason::Nobody | Reason::TargetInvalid => {
+            keyed || protocol == Icmp
+        }
+    }
+}
+
+/// Counts of combinations.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    seen: BTreeMap<Bin, u64>,
+}
+
+impl Coverage {
+    /// Counts one frame.
+    pub fn add(&mut self, bin: Bin) {
+        *self.seen.entry(bin).or_default() += 1;
+    }
+
+    /// Adds the counts of another test.
+    pub fn merge(&mut self, other: &Coverage) {
+        for (bin, count) in &other.seen {
+            *self.seen.entry(*bin).or_default() += count;
+        }
+    }
+
+    /// How often a reason was seen.
+    pub fn of_reason(&self, reason: Reason) -> u64 {
+        self.seen.iter().filter(|(bin, _)| bin.reason == reason).map(|(_, n)| n).sum()
+    }
+
+    /// Reachable combinations that were not seen.
+    pub fn missing(&self) -> Vec<Bin> {
+        reachable().into_iter().filter(|bin| !self.seen.contains_key(bin)).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    /// One line for each reason: frames, reachable combinations seen, and those seen least often.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reachable = reachable();
+        let missing = self.missing().len();
+        writeln!(f, "{} of {} combinations", reachable.len() - missing, reachable.len())?;
+        for &reason in Reason::ALL {
+            let of_reason: Vec<&Bin> = reachable.iter().filter(|b| b.reason == reason).collect();
+            let frames = self.of_reason(reason);
+            if of_reason.is_empty() && frames == 0 {
+                continue;
+            }
+            let counts = of_reason.iter().map(|b| self.seen.get(b).copied().unwrap_or(0));
+            let hit = counts.clone().filter(|n| *n > 0).count();
+            let least = counts.min().unwrap_or(0);
+            let name = reason.name();
+            writeln!(f, "  {name:18} {frames:8} frames, {hit:3} of {:3} combinations, least {least}", of_reason.len())?;
+        }
+        Ok(())
+    }
+}
