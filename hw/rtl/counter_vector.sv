@@ -23,9 +23,11 @@ module counter_vector
     input  wire logic                       clk,
     input  wire logic                       rst,
     input  wire init_t                      init_i,
-    input  wire logic                       event_valid_i,
-    input  wire logic [$clog2(ENTRIES)-1:0] event_index_i,
-    input  wire length_t                    event_bytes_i,
+    // event
+    input  wire logic                       valid_i,
+    input  wire logic [$clog2(ENTRIES)-1:0] index_i,
+    input  wire length_t                    bytes_i,
+    // configuration bus
     input  wire cfg_req_t                   cfg_i,
     output logic [31:0]                     cfg_rdata_o
 );
@@ -61,7 +63,7 @@ module counter_vector
     assign clear = init_i.active && 32'(init_i.address) < DEPTH;
 
     always_ff @(posedge clk) begin
-        event1_q <= '{valid: event_valid_i && !clear, index: event_index_i, bytes: event_bytes_i};
+        event1_q <= '{valid: valid_i && !clear, index: index_i, bytes: bytes_i};
         event2_q <= event1_q;
         event3_q <= event2_q;
         event4_q <= event3_q;
@@ -130,6 +132,6 @@ module counter_vector
     end
 
     wire logic unused = &{1'b0, cfg_i, event5_q};
-    `HG_ASSERT(index_in_range, !event_valid_i || 32'(event_index_i) < ENTRIES)
+    `HG_ASSERT(index_in_range, !valid_i || 32'(index_i) < ENTRIES)
 endmodule
 `resetall
