@@ -230,15 +230,15 @@ module hashgate_core
     assign event_length_o   = out_length;
 
     counter_vector #(.ID(TABLE_COUNT_REASON), .ENTRIES(256)) u_count_reason (
-        .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_reason), .event_valid_i(event_valid_o),
-        .event_index_i({event_verdict, event_reason}), .event_bytes_i(out_length));
+        .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_reason), .valid_i(event_valid_o),
+        .index_i({event_verdict, event_reason}), .bytes_i(out_length));
     counter_vector #(.ID(TABLE_COUNT_RULE), .ENTRIES(128)) u_count_rule (
         .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_rule),
-        .event_valid_i(event_valid_o && !event_late && out_decision.rule_valid), .event_index_i(out_decision.rule), .event_bytes_i(out_length));
+        .valid_i(event_valid_o && !event_late && out_decision.rule_valid), .index_i(out_decision.rule), .bytes_i(out_length));
     counter_vector #(.ID(TABLE_COUNT_TARGET), .ENTRIES(TARGETS)) u_count_target (
         .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_target),
-        .event_valid_i(event_valid_o && !event_late && out_decision.target_valid), .event_index_i(out_decision.target),
-        .event_bytes_i(out_length));
+        .valid_i(event_valid_o && !event_late && out_decision.target_valid), .index_i(out_decision.target),
+        .bytes_i(out_length));
 
     host_receive u_host_receive (
         .clk, .rst(reset), .data_room_o(host_data_room), .control_room_o(host_control_room), .valid_i(host_valid),

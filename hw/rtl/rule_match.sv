@@ -39,7 +39,8 @@ module rule_match
         logic [15:0] port_high;
         logic [15:0] port_low;
     } slot_t;
-    slot_t slot[2][RULES];
+    // Registers, not a memory: every slot is compared in every cycle.
+    slot_t [1:0][RULES-1:0] slot;
 
     // ---- load and read back -------------------------------------------------------------------------------------------
     logic                 cfg_mine;
@@ -48,24 +49,29 @@ module rule_match
     assign cfg_slot = cfg_i.address[1 +: SLOT_BITS];
     match_entry_t written;
     assign written = {2{cfg_i.data}};
-    always_ff @(posedge clk) begin
-        if (init_i.active)
-            for (int b = 0; b < 2; b++) for (int i = 0; i < RULES; i++) slot[b][i].valid <= 1'b0;
-        else if (cfg_i.write && cfg_mine) begin
-            if (cfg_i.address[0]) begin
-                slot[cfg_i.bank][cfg_slot].valid    <= written.valid;
-                slot[cfg_i.bank][cfg_slot].any_vip  <= written.any_vip;
-                slot[cfg_i.bank][cfg_slot].tcp      <= written.tcp;
-                slot[cfg_i.bank][cfg_slot].udp      <= written.udp;
-                slot[cfg_i.bank][cfg_slot].fragment <= written.fragment;
-                slot[cfg_i.bank][cfg_slot].vip      <= written.vip;
-                slot[cfg_i.bank][cfg_slot].rule     <= written.rule;
-            end else begin
-                slot[cfg_i.bank][cfg_slot].port_high <= written.port_high;
-                slot[cfg_i.bank][cfg_slot].port_low  <= written.port_low;
+    for (genvar b = 0; b < 2; b++) begin : gen_bank
+        for (genvar i = 0; i < RULES; i++) begin : gen_slot
+            logic here;
+            assign here = cfg_i.write && cfg_mine && cfg_i.bank == 1'(b) && cfg_slot == SLOT_BITS'(i);
+            always_ff @(posedge clk) begin
+                if (here && cfg_i.address[0]) begin
+                    slot[b][i].valid    <= written.valid;
+                    slot[b][i].any_vip  <= written.any_vip;
+                    slot[b][i].tcp      <= written.tcp;
+                    slot[b][i].udp      <= written.udp;
+                    slot[b][i].fragment <= written.fragment;
+                    slot[b][i].vip      <= written.vip;
+                    slot[b][i].rule     <= written.rule;
+                end
+                if (here && !cfg_i.address[0]) begin
+                    slot[b][i].port_high <= written.port_high;
+                    slot[b][i].port_low  <= written.port_low;
+                end
+                if (init_i.active) slot[b][i].valid <= 1'b0;
             end
         end
     end
+
     // Read back: request, the slot in each group of eight, the group, the word.
     localparam int unsigned GROUPS = RULES / 8;
     typedef struct packed {
@@ -74,9 +80,10 @@ module rule_match
         logic                 word;
         logic [SLOT_BITS-1:0] slot;
     } read_t;
-    read_t        read_1, read_2, read_3;
-    slot_t        in_group[GROUPS], chosen;
-    match_entry_t entry;
+    read_t              read_1, read_2, read_3;
+    slot_t [GROUPS-1:0] in_group;
+    slot_t              chosen;
+    match_entry_t       entry;
     always_comb begin
         entry           = '0;
         entry.valid     = chosen.valid;
@@ -116,7 +123,7 @@ module rule_match
     // Cycle 2: each slot.
     logic [RULES-1:0] specific, any;
     logic             bank_2q;
-    slot_t            asked[RULES];
+    slot_t [RULES-1:0] asked;
     logic [RULES-1:0] takes;
     always_comb
         for (int i = 0; i < RULES; i++) begin
