@@ -182,7 +182,8 @@ impl SimNic {
             }
             if let Some(frame) = receiver.take(beat, input.wire_tx_ready[port] != 0, cycle) {
                 let (data, first_beat_cycle) = (frame.data, frame.first_beat_cycle);
-                self.sent[port].push_back(SentFrame { data, aborted: beat.user != 0, first_beat_cycle });
+                let aborted = beat.user != 0;
+                self.sent[port].push_back(SentFrame { data, aborted, first_beat_cycle, last_beat_cycle: cycle });
             }
         }
         if output.host_rx.valid != 0 {

@@ -59,6 +59,8 @@ pub struct SentFrame {
     pub aborted: bool,
     /// Cycle in which the wire took its first beat.
     pub first_beat_cycle: u64,
+    /// Cycle in which the wire took its last beat.
+    pub last_beat_cycle: u64,
 }
 
 /// What the NIC decided on a received frame.
