@@ -1,4 +1,5 @@
-// Every source of the NIC but config/<build>/hashgate_cfg_pkg.sv, which comes first. Paths are relative to this folder; includes are in common/.
+// Every source of the NIC but config/<build>/hashgate_cfg_pkg.sv, which comes first. Paths are relative to this folder.
++incdir+common
 generated/hashgate_defs_pkg.sv
 hashgate_pkg.sv
 common/stream_pkg.sv
