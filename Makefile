@@ -42,7 +42,7 @@ generate: setup ## Makes the generated files again after a change of their sourc
 	@docs/pictures/make.py
 
 capture: ## Makes tests/captures/real.pcapng again (as root; Linux network namespaces)
-	@tests/capture/make.sh
+	@tests/captures/make.sh
 
 clean: ## Removes everything that was built (not .tools)
 	@rm -rf target out
