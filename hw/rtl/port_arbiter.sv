@@ -60,7 +60,7 @@ module port_arbiter
         logic  [PORTS-1:0][$bits(meta_t)-1:0]  fifo_meta;
         for (genvar p = 0; p < PORTS; p++) begin : gen_port
             logic  room, admitted_reg, admit;
-            meta_t meta;
+            meta_t in_meta;
             assign admit = first_i[p] ? room : admitted_reg;
             always_ff @(posedge clk) begin
                 if (valid_i[p]) admitted_reg <= admit;
@@ -68,15 +68,15 @@ module port_arbiter
                 if (rst) overrun_o[p] <= 1'b0;
             end
             always_comb begin
-                meta.error    = error_i[p];
-                meta.oversize = oversize_i[p];
-                meta.length   = length_i[p][13:TAIL_BITS];
+                in_meta.error    = error_i[p];
+                in_meta.oversize = oversize_i[p];
+                in_meta.length   = length_i[p][13:TAIL_BITS];
             end
             frame_fifo #(
                 .DEPTH(DATA_BUFFER_BEATS), .META_BITS($bits(meta_t))
             ) u_fifo (
                 .clk, .rst, .room_o(room), .in_valid_i(valid_i[p] && admit), .in_data_i(data_i[p]), .in_last_i(last_i[p]),
-                .in_tail_i(length_i[p][TAIL_BITS-1:0]), .in_drop_i(1'b0), .in_meta_i(meta),
+                .in_tail_i(length_i[p][TAIL_BITS-1:0]), .in_drop_i(1'b0), .in_meta_i(in_meta),
                 .out_valid_o(fifo_valid[p]), .out_ready_i(fifo_ready[p]), .out_data_o(fifo_data[p]),
                 .out_last_o(fifo_last[p]), .out_tail_o(fifo_tail[p]), .out_meta_o(fifo_meta[p]));
         end

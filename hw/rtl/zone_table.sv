@@ -31,7 +31,7 @@ module zone_table
     if (PORTS == 1) begin : gen_one
         assign address     = {bank_i, vlan_i};
         assign cfg_address = {cfg_i.bank, cfg_i.address[11:0]};
-        wire logic unused = &{1'b0, port_i};
+        wire logic unused_port = &{1'b0, port_i};
     end else begin : gen_two
         assign address     = {bank_i, port_i, vlan_i};
         assign cfg_address = {cfg_i.bank, cfg_i.address[12:0]};
