@@ -34,6 +34,7 @@ zone_table.sv
 vip_table.sv
 fragment_stage.sv
 classify.sv
+match_slot.sv
 rule_match.sv
 rule_table.sv
 key_mask.sv

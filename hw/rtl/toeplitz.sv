@@ -4,7 +4,7 @@
 //
 // In       a message, first bit on top, and the key, first bit on top (quasi-static or constant).
 // Out      bit b = XOR over i of message bit i AND key bit i + 31 - b, bits counted from the first.
-// Latency  HASH_LATENCY: partial sums over 18 message bits, their sum.
+// Latency  HASH_LATENCY: partial sums over 32 message bits, their sum.
 `resetall
 `default_nettype none
 module toeplitz #(
@@ -18,7 +18,7 @@ module toeplitz #(
     input  wire logic [415:0]        key_i,
     output logic [OUT_BITS-1:0]      hash_o
 );
-    localparam int unsigned GROUP = 18;
+    localparam int unsigned GROUP = 32;
     localparam int unsigned GROUPS = (IN_BITS + GROUP - 1) / GROUP;
     localparam int unsigned PADDED = GROUPS * GROUP;
 

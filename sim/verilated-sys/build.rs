@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Verilates the core for each build, compiles the C++ and binds the shim.
 //!
+//! A compiled model takes minutes to make, so it is kept in `.tools/verilated` of the checkout under a hash of all that goes
+//! into it, where every profile and target folder finds it again. Models of another RTL folder stay in `OUT_DIR`.
+//!
 //! Variables that it honours:
 //! * `HASHGATE_VENV`: Python environment with the tools, instead of `.tools/venv` of the checkout.
 //! * `HASHGATE_RTL`: folder instead of `hw/rtl`, for example with a bug put in on purpose.
 //! * `HASHGATE_BUILDS`: builds to compile in, `512`, `64` or `512,64` (the default); a missing one is an error at run time.
+//!
+//! Compiling takes minutes, so what was compiled from the same sources is kept in `.tools/cache` of the checkout, for all
+//! profiles and target folders together. The cache may be deleted at any time.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -12,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// Part of the stamp: what is done with the sources. Verilator's own version is in the path of the environment.
+/// How the RTL becomes C++.
 const VERILATOR_FLAGS: &[&str] = &[
     "--cc",
     "-O3",
@@ -23,7 +29,9 @@ const VERILATOR_FLAGS: &[&str] = &[
     "--assert",
     "--trace-fst",
     "--output-split",
-    "20000",
+    "12000",
+    "--output-split-cfuncs",
+    "1000",
     // Warnings are the lint's business (hw/lint); a mutated RTL may have some.
     "-Wno-fatal",
     "-Wno-lint",
@@ -45,18 +53,17 @@ fn main() {
         println!("cargo::rerun-if-changed={}", path.display());
     }
 
-    let shim = ["shim.h", "shim.cpp", "print.h", "build.rs"].map(|name| manifest.join(name));
-    let mut sources = files(&rtl);
-    sources.extend(files(&lint));
-    sources.extend(shim);
-    let stamp = stamp(&sources, &site);
-
+    let own = ["build.rs", "print.h"].map(|name| manifest.join(name));
+    let stamp = stamp(&[&files(&rtl)[..], &files(&lint), &own].concat(), &site);
+    let cache = root.join(".tools/cache");
     let builds = builds();
     for build in &builds {
         let folder = out.join(format!("verilated-{build}"));
         once(&folder, &stamp, || {
-            verilate(&site, &rtl, &lint, build, &folder);
-            compile_model(&site, &manifest, build, &folder);
+            cached(&cache.join(format!("{build}-{stamp}")), &folder, |made| {
+                verilate(&site, &rtl, &lint, build, made);
+                compile_model(&site, &manifest, build, made);
+            });
         });
         link(&folder, &format!("hashgate_{build}"));
         println!("cargo::rustc-cfg=hashgate_build_{build}");
@@ -64,16 +71,19 @@ fn main() {
     for build in ["512", "64"] {
         println!("cargo::rustc-check-cfg=cfg(hashgate_build_{build})");
     }
-    // The shim comes first in the link order, the models it needs after it, then the runtime they need.
-    let folder = out.join("shim");
-    once(&folder, &format!("{stamp} {builds:?}"), || {
+    let folder = out.join("runtime");
+    once(&folder, &stamp, || {
         compile_runtime(&site, &manifest, &folder);
+    });
+    link(&folder, "hashgate_runtime");
+    let folder = out.join("shim");
+    let shim = stamp_of_shim(&manifest, &stamp, &builds);
+    once(&folder, &shim, || {
         compile_shim(&site, &manifest, &out, &builds, &folder);
         bind(&site, &manifest, &folder);
     });
     fs::copy(folder.join("shim.rs"), out.join("shim.rs")).expect("OUT_DIR can be written");
     link(&folder, "hashgate_shim");
-    link(&folder, "hashgate_runtime");
     for library in ["z", "lz4", "stdc++"] {
         println!("cargo::rustc-link-lib=dylib={library}");
     }
@@ -126,7 +136,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     entries.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// Changes when a source or the way of compiling it does; a changed time of a file alone compiles nothing.
+/// Changes when the content of a source or the tools do; a changed time of a file alone does not.
 fn stamp(sources: &[PathBuf], site: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     site.hash(&mut hasher);
@@ -134,10 +144,18 @@ fn stamp(sources: &[PathBuf], site: &Path) -> String {
         watched(variable).hash(&mut hasher);
     }
     for source in sources {
-        source.hash(&mut hasher);
+        source.file_name().hash(&mut hasher);
         fs::read(source).unwrap_or_else(|e| panic!("{}: {e}", source.display())).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
+}
+
+fn stamp_of_shim(manifest: &Path, stamp: &str, builds: &[String]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for name in ["shim.h", "shim.cpp"] {
+        fs::read(manifest.join(name)).unwrap_or_else(|e| panic!("{name}: {e}")).hash(&mut hasher);
+    }
+    format!("{stamp} {builds:?} {:016x}", hasher.finish())
 }
 
 /// Makes `folder` anew with `work` unless it was made completely under the same stamp.
@@ -150,6 +168,46 @@ fn once(folder: &Path, stamp: &str, work: impl FnOnce()) {
     fs::create_dir_all(folder).expect("OUT_DIR can be written");
     work();
     fs::write(file, stamp).expect("OUT_DIR can be written");
+}
+
+/// Copies library and headers from the cache to `folder`; makes them with `work` first if they are not there. If another
+/// process is making the same, waits for it.
+fn cached(entry: &Path, folder: &Path, work: impl FnOnce(&Path)) {
+    let cache = entry.parent().expect("an entry lies in the cache");
+    fs::create_dir_all(cache).unwrap_or_else(|e| panic!("{}: {e}", cache.display()));
+    let lock = fs::File::create(entry.with_extension("lock")).and_then(|file| file.lock().map(|()| file));
+    let lock = lock.unwrap_or_else(|e| panic!("{}: {e}", entry.with_extension("lock").display()));
+    if !entry.exists() {
+        forget_oldest(cache);
+        let made = entry.with_extension("new");
+        let _ = fs::remove_dir_all(&made);
+        fs::create_dir_all(&made).expect("the cache can be written");
+        work(&made);
+        fs::rename(&made, entry).expect("the cache can be written");
+    }
+    let kept = |file: &PathBuf| file.extension().is_some_and(|e| e == "h" || e == "a");
+    for file in files(entry).iter().filter(|file| kept(file)) {
+        fs::copy(file, folder.join(file.file_name().expect("a file has a name"))).expect("OUT_DIR can be written");
+    }
+    drop(lock);
+}
+
+/// Keeps the cache from growing for ever.
+fn forget_oldest(cache: &Path) {
+    const KEPT: usize = 12;
+    let mut entries: Vec<_> = fs::read_dir(cache)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_dir() && entry.path().extension().is_none())
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    entries.sort();
+    let surplus = entries.len().saturating_sub(KEPT);
+    for (_, path) in &entries[..surplus] {
+        let _ = fs::remove_dir_all(path);
+        let _ = fs::remove_file(path.with_extension("lock"));
+    }
 }
 
 fn link(folder: &Path, library: &str) {
@@ -202,10 +260,16 @@ fn compiler(site: &Path, manifest: &Path, folder: &Path) -> cc::Build {
     compiler
 }
 
+/// What runs in every cycle is optimised; what runs once (`__Slow`) or only while tracing compiles faster.
 fn compile_model(site: &Path, manifest: &Path, build: &str, folder: &Path) {
-    let mut compiler = compiler(site, manifest, folder);
-    compiler.files(files(folder).iter().filter(|file| file.extension().is_some_and(|e| e == "cpp")));
-    compiler.compile(&format!("hashgate_{build}"));
+    let sources = files(folder).into_iter().filter(|file| file.extension().is_some_and(|e| e == "cpp"));
+    // What runs in every cycle, and what runs at the start or while a waveform is written.
+    let (slow, fast): (Vec<_>, Vec<_>) = sources.partition(|file| {
+        let name = file.file_name().and_then(|name| name.to_str()).expect("Verilator's names are UTF-8");
+        name.contains("__Slow") || name.contains("__Trace") || name.contains("__Syms")
+    });
+    let slow = compiler(site, manifest, folder).opt_level(0).files(slow).compile_intermediates();
+    compiler(site, manifest, folder).files(fast).objects(slow).compile(&format!("hashgate_{build}"));
 }
 
 fn compile_runtime(site: &Path, manifest: &Path, folder: &Path) {
@@ -216,15 +280,15 @@ fn compile_runtime(site: &Path, manifest: &Path, folder: &Path) {
     compiler.compile("hashgate_runtime");
 }
 
-fn compile_shim(site: &Path, manifest: &Path, out: &Path, builds: &[String], folder: &Path) {
+fn compile_shim(site: &Path, manifest: &Path, builds: &[String], models: &[PathBuf], folder: &Path) {
     let mut compiler = compiler(site, manifest, folder);
     compiler.warnings(true).include(manifest).file(manifest.join("shim.cpp"));
     for build in ["512", "64"] {
         let compiled_in = builds.iter().any(|b| b == build);
         compiler.define(&format!("HG_BUILD_{build}"), if compiled_in { "1" } else { "0" });
-        if compiled_in {
-            compiler.include(out.join(format!("verilated-{build}")));
-        }
+    }
+    for model in models {
+        compiler.include(model);
     }
     compiler.compile("hashgate_shim");
 }

@@ -218,10 +218,16 @@ module csr
     length_t       host_len_q;
     logic          parity_q, host_done_q, host_dropped_q, host_masked_q, host_arp_q, host_nd_q;
     always_ff @(posedge clk) begin
-        overrun_q      <= 2'(port_overrun_i);
-        sent_q         <= 2'(tx_done_i) & ~2'(tx_abort_i);
-        aborted_q      <= 2'(tx_done_i) & 2'(tx_abort_i);
-        sent_len_q     <= (2 * $bits(length_t))'(tx_len_i);
+        overrun_q  <= '0;
+        sent_q     <= '0;
+        aborted_q  <= '0;
+        sent_len_q <= '0;
+        for (int unsigned p = 0; p < PORTS; p++) begin
+            overrun_q[p]  <= port_overrun_i[p];
+            sent_q[p]     <= tx_done_i[p] && !tx_abort_i[p];
+            aborted_q[p]  <= tx_done_i[p] && tx_abort_i[p];
+            sent_len_q[p] <= tx_len_i[p];
+        end
         parity_q       <= parity_error_i;
         host_done_q    <= host_tx_done_i;
         host_len_q     <= host_tx_len_i;
