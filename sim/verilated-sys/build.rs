@@ -2,15 +2,13 @@
 //! Verilates the core for each build, compiles the C++ and binds the shim.
 //!
 //! A compiled model takes minutes to make, so it is kept in `.tools/verilated` of the checkout under a hash of all that goes
-//! into it, where every profile and target folder finds it again. Models of another RTL folder stay in `OUT_DIR`.
+//! into it, where every profile and target folder finds it again; that folder may be deleted at any time. Models of
+//! another RTL folder stay in `OUT_DIR`.
 //!
 //! Variables that it honours:
 //! * `HASHGATE_VENV`: Python environment with the tools, instead of `.tools/venv` of the checkout.
 //! * `HASHGATE_RTL`: folder instead of `hw/rtl`, for example with a bug put in on purpose.
 //! * `HASHGATE_BUILDS`: builds to compile in, `512`, `64` or `512,64` (the default); a missing one is an error at run time.
-//!
-//! Compiling takes minutes, so what was compiled from the same sources is kept in `.tools/cache` of the checkout, for all
-//! profiles and target folders together. The cache may be deleted at any time.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -46,7 +44,9 @@ fn main() {
     let out = PathBuf::from(var("OUT_DIR"));
     let root = manifest.join("../..").canonicalize().expect("the crate lies in sim/verilated-sys of the checkout");
     let site = site_packages(&root);
-    let rtl = watched("HASHGATE_RTL").map_or_else(|| root.join("hw/rtl"), PathBuf::from);
+    let other_rtl = watched("HASHGATE_RTL").map(PathBuf::from);
+    let cache = if other_rtl.is_some() { out.join("models") } else { root.join(".tools/verilated") };
+    let rtl = other_rtl.unwrap_or_else(|| root.join("hw/rtl"));
     let rtl = rtl.canonicalize().unwrap_or_else(|e| panic!("RTL folder {}: {e}", rtl.display()));
     let lint = root.join("hw/lint");
     for path in [&rtl, &lint, &manifest.join("shim.h"), &manifest.join("shim.cpp"), &manifest.join("print.h")] {
@@ -55,7 +55,6 @@ fn main() {
 
     let own = ["build.rs", "print.h"].map(|name| manifest.join(name));
     let stamp = stamp(&[&files(&rtl)[..], &files(&lint), &own].concat(), &site);
-    let cache = root.join(".tools/cache");
     let builds = builds();
     for build in &builds {
         let folder = out.join(format!("verilated-{build}"));
@@ -79,7 +78,8 @@ fn main() {
     let folder = out.join("shim");
     let shim = stamp_of_shim(&manifest, &stamp, &builds);
     once(&folder, &shim, || {
-        compile_shim(&site, &manifest, &out, &builds, &folder);
+        let models: Vec<_> = builds.iter().map(|build| out.join(format!("verilated-{build}"))).collect();
+        compile_shim(&site, &manifest, &builds, &models, &folder);
         bind(&site, &manifest, &folder);
     });
     fs::copy(folder.join("shim.rs"), out.join("shim.rs")).expect("OUT_DIR can be written");
@@ -260,10 +260,9 @@ fn compiler(site: &Path, manifest: &Path, folder: &Path) -> cc::Build {
     compiler
 }
 
-/// What runs in every cycle is optimised; what runs once (`__Slow`) or only while tracing compiles faster.
+/// What runs in every cycle is optimised; what runs once or only while a waveform is written compiles faster.
 fn compile_model(site: &Path, manifest: &Path, build: &str, folder: &Path) {
     let sources = files(folder).into_iter().filter(|file| file.extension().is_some_and(|e| e == "cpp"));
-    // What runs in every cycle, and what runs at the start or while a waveform is written.
     let (slow, fast): (Vec<_>, Vec<_>) = sources.partition(|file| {
         let name = file.file_name().and_then(|name| name.to_str()).expect("Verilator's names are UTF-8");
         name.contains("__Slow") || name.contains("__Trace") || name.contains("__Syms")
