@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `lbsim`: captures and generated traffic through Verilated Hashgate NICs.
+//!
+//! Exit codes: 0, all went well; 1, the NIC did something that it must not; 2, bad input or usage.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod capture;
+mod demo;
+mod environment;
+mod node;
+mod pcapng;
+mod report;
+mod run;
+mod traffic;
+
+use anyhow::Result;
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Simulates Hashgate NICs: the RTL itself, Verilated, with the driver on it.
+#[derive(Parser, Debug)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Send a capture through the NICs of a cluster and tell what each decided.
+    Run(run::Run),
+    /// Packet generator: rate, latency and loss by frame size at full load.
+    Bench(bench::Bench),
+    /// Four NICs share real and generated traffic; one host is taken out in the middle of it.
+    Demo(demo::Demo),
+}
+
+/// Input that cannot be worked with, in one line; exit code 2.
+#[derive(Debug)]
+pub struct Refusal(String);
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Makes a [`Refusal`] of an error, with all its causes.
+pub fn refuse(error: impl std::fmt::Display) -> anyhow::Error {
+    Refusal(format!("{error:#}")).into()
+}
+
+/// Prints a line to standard output; an error of that is one of the caller.
+#[macro_export]
+macro_rules! say {
+    ($($part:tt)*) => {
+        std::io::Write::write_fmt(&mut std::io::stdout().lock(), format_args!("{}\n", format_args!($($part)*)))
+    };
+}
+
+fn main() -> ExitCode {
+    let result: Result<()> = match Cli::parse().command {
+        Command::Run(run) => run.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Demo(demo) => demo.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lbsim: {error:#}");
+            if error.is::<Refusal>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
