@@ -31,10 +31,10 @@ synth: setup ## Size and logic depth of the 512-bit NIC, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py
 
 mutants: setup ## Are deliberate RTL bugs caught? All hand-written ones and a sample of generated ones
-	@tools/mutants.py --sample
+	@$(VENV_PYTHON) tools/mutants/run.py
 
 mutants-nightly: setup ## The same with 200 generated bugs (hours)
-	@tools/mutants.py --generated 200
+	@$(VENV_PYTHON) tools/mutants/run.py --generated 200
 
 generate: setup ## Makes the generated files again after a change of their source
 	@hw/defs/generate.py

@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Are deliberate bugs in the RTL caught? Builds one NIC with all of them and runs the tests once for each.
+
+    out/mutants/report.json  every mutant: what, where, killed by which test and with which words, or survived
+    out/mutants/rtl          the RTL with all mutants in it (see mutate.py)
+
+A mutant is killed if a test of the crate hashgate-tests fails on the 512-bit build. Survivors that cannot be killed, or
+need not be, are listed with the reason in hw/mutants/explained.toml. Exit code 1 if a mutant by hand survives, if
+fewer than 95 % of the generated ones that are not explained are killed, or if a patch or an explanation is out of date.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import mutate
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RTL = ROOT / "hw" / "rtl"
+OUT = ROOT / "out" / "mutants"
+TARGET = ROOT / "target" / "mutants"
+BY_HAND = ROOT / "hw" / "mutants"
+
+WORKERS = 2
+# Frames of each random test; enough for every mutant by hand, few enough for hundreds of runs.
+FRAMES = 3000
+TEST_SEED = 1
+REQUIRED_KILLED = 0.95
+# Generated mutants of the sample and seed of the choice. A mutant that is not in the 512-bit build (it has one port) is
+# replaced by another.
+SAMPLE = 10
+CHOICE_SEED = 1
+SPARE = 1.3
+
+
+class Trouble(Exception):
+    """The run cannot say anything; the message tells why."""
+
+
+@dataclass
+class Outcome:
+    """What became of a mutant."""
+
+    state: str  # killed, survived, explained
+    test: str = ""
+    words: str = ""
+    seconds: float = 0.0
+
+
+def environment(mutant: int | None = None) -> dict[str, str]:
+    """Variables of a build or a test run."""
+    values = dict(os.environ, HASHGATE_RTL=str(OUT / "rtl"), HASHGATE_BUILDS="512", CARGO_TARGET_DIR=str(TARGET),
+                  HASHGATE_SEED=str(TEST_SEED), HASHGATE_FRAMES=str(FRAMES), RUST_BACKTRACE="0")
+    values.pop("HASHGATE_MUTANT", None)
+    if mutant is not None:
+        values["HASHGATE_MUTANT"] = str(mutant)
+    return values
+
+
+def build() -> list[Path]:
+    """Builds the tests on the mutated RTL and returns their programs."""
+    command = ["cargo", "test", "--locked", "--release", "-p", "hashgate-tests", "--tests", "--no-run",
+               "--message-format=json-render-diagnostics"]
+    log = OUT / "build.log"
+    with log.open("w") as errors:
+        done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True,
+                              check=False)
+    if done.returncode != 0:
+        raise Trouble(f"the NIC with mutants does not build, see {log.relative_to(ROOT)}:\n"
+                      + "\n".join(log.read_text().splitlines()[-15:]))
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [Path(message["executable"]) for message in messages
+            if message["reason"] == "compiler-artifact" and message.get("executable") and message["profile"]["test"]]
+
+
+def present() -> set[int]:
+    """Numbers of the mutants that Verilator left in the model; the others are not in this build."""
+    models = [path for path in TARGET.glob("release/build/hashgate-verilated-sys-*/out/models/512-*") if not path.suffix]
+    if not models:
+        raise Trouble(f"no Verilated model below {TARGET.relative_to(ROOT)}")
+    newest = max(models, key=lambda path: path.stat().st_mtime)
+    text = "".join(file.read_text(errors="replace") for file in newest.glob("*.cpp"))
+    return {int(number, 16) - mutate.ID_BASE for number in re.findall(r"0x(5a[0-9a-f]{6})U", text)}
+
+
+def run_tests(programs: list[Path], mutant: int | None, limits: dict[Path, float]) -> Outcome:
+    """Runs the programs until one fails."""
+    began = time.monotonic()
+    for program in programs:
+        command = [str(program), "build_512", "--test-threads=1"]
+        name = re.sub(r"-[0-9a-f]{16}$", "", program.name)
+        try:
+            done = subprocess.run(command, cwd=ROOT / "tests", env=environment(mutant), capture_output=True, text=True,
+                                  errors="replace", timeout=limits.get(program), check=False)
+        except subprocess.TimeoutExpired:
+            return Outcome("killed", name, "did not end", time.monotonic() - began)
+        if done.returncode != 0:
+            output = done.stdout + done.stderr
+            test = re.search(r"^test (\S+) \.\.\. FAILED", output, re.M)
+            words = re.search(r"panicked at [^\n]*\n([^\n]*)", output)
+            last = output.strip().splitlines()[-1:] or ["no output"]
+            return Outcome("killed", f"{name} {test[1] if test else ''}".strip(),
+                           words[1] if words else f"exit code {done.returncode}: {last[0]}", time.monotonic() - began)
+    return Outcome("survived", seconds=time.monotonic() - began)
+
+
+def baseline(programs: list[Path]) -> tuple[list[Path], dict[Path, float]]:
+    """Runs all programs without a mutant: they must pass. Returns them, fast ones first, with their time limits."""
+    seconds = {}
+    for program in programs:
+        outcome = run_tests([program], None, {})
+        if outcome.state != "survived":
+            raise Trouble(f"without any mutant {outcome.test} fails: {outcome.words}")
+        seconds[program] = outcome.seconds
+    return sorted(programs, key=seconds.__getitem__), {program: 60 + 10 * time for program, time in seconds.items()}
+
+
+def explanations(known: set[str]) -> dict[str, str]:
+    """Reasons by the key of the mutant."""
+    file = BY_HAND / "explained.toml"
+    entries = tomllib.loads(file.read_text()).get("survivor", []) if file.exists() else []
+    for entry in entries:
+        if entry["mutant"] not in known:
+            raise Trouble(f"{file.relative_to(ROOT)} explains a mutant that does not exist any more: {entry['mutant']}")
+    return {entry["mutant"]: entry["reason"] for entry in entries}
+
+
+def choose(everything: list[mutate.Mutant], count: int, seed: int) -> list[mutate.Mutant]:
+    """So many generated mutants and some to replace those that are not in this build, in random order."""
+    chosen = random.Random(seed).sample(everything, min(len(everything), int(count * SPARE) + 5))
+    return chosen
+
+
+def prepare(mutants: list[mutate.Mutant], all_sources: dict[str, mutate.Source]) -> None:
+    """Writes the mutated RTL; leaves it alone if it is there already, so that nothing is compiled again."""
+    for number, mutant in enumerate(mutants, 1):
+        mutant.number = number
+    fresh = OUT / "rtl.new"
+    mutate.write(RTL, all_sources, mutants, fresh)
+    (fresh / "stamp").write_text("\n".join(f"{mutant.number} {mutant.key}" for mutant in mutants))
+    same = subprocess.run(["diff", "-r", "-q", str(fresh), str(OUT / "rtl")], capture_output=True, check=False)
+    if same.returncode != 0:
+        subprocess.run(["rm", "-rf", str(OUT / "rtl")], check=True)
+        fresh.rename(OUT / "rtl")
+
+
+def show(number: int, total: int, mutant: mutate.Mutant, outcome: Outcome) -> None:
+    """One line for a mutant."""
+    detail = f"by {outcome.test}: {outcome.words}" if outcome.state == "killed" else outcome.words
+    name = mutant.key if mutant.by_hand else f"{mutant.where}: {mutant.what}"
+    print(f"  [{number:3}/{total}] {outcome.state:9} {name:55} {detail[:90]}", flush=True)
+
+
+def main() -> int:
+    """Exit code 0 if enough mutants are killed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--generated", type=int, default=SAMPLE, metavar="N",
+                        help=f"generated mutants beside those by hand (default: {SAMPLE})")
+    parser.add_argument("--seed", type=int, default=CHOICE_SEED, help=f"of their choice (default: {CHOICE_SEED})")
+    parser.add_argument("--list", action="store_true", help="print all mutants that there are, run none")
+    arguments = parser.parse_args()
+    OUT.mkdir(parents=True, exist_ok=True)
+    try:
+        return run(arguments)
+    except (Trouble, mutate.MutantError) as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 1
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Everything after the command line."""
+    files = [line.strip() for line in (RTL / "hashgate.f").read_text().splitlines() if line.strip().endswith(".sv")]
+    all_sources = mutate.sources(RTL, files)
+    by_hand = [mutate.from_patch(RTL, all_sources, patch) for patch in sorted(BY_HAND.glob("*.patch"))]
+    everything = mutate.generated(all_sources)
+    if arguments.list:
+        for mutant in [*by_hand, *everything]:
+            print(f"{mutant.where}: {mutant.key if mutant.by_hand else mutant.what}: {mutant.edits[0].wrong}")
+        return 0
+    reasons = explanations({mutant.key for mutant in everything})
+    mutants = by_hand + choose(everything, arguments.generated, arguments.seed)
+    prepare(mutants, all_sources)
+
+    print(f"mutants: building one NIC with {len(mutants)} of {len(by_hand) + len(everything)} mutants", flush=True)
+    began = time.monotonic()
+    programs = build()
+    built = time.monotonic()
+    alive = present()
+    missing = [mutant.key for mutant in by_hand if mutant.number not in alive]
+    if missing:
+        raise Trouble(f"by hand, but without effect in the 512-bit build: {', '.join(missing)}")
+    generated = [mutant for mutant in mutants if not mutant.by_hand and mutant.number in alive][:arguments.generated]
+    print(f"mutants: built in {built - began:.0f} s; the tests pass without a mutant", end="", flush=True)
+    programs, limits = baseline(programs)
+    print(f" ({time.monotonic() - built:.0f} s)", flush=True)
+
+    chosen = by_hand + generated
+    outcomes: dict[str, Outcome] = {}
+
+    def one(mutant: mutate.Mutant) -> None:
+        outcome = run_tests(programs, mutant.number, limits)
+        if outcome.state == "survived" and mutant.key in reasons:
+            outcome.state, outcome.words = "explained", reasons[mutant.key]
+        outcomes[mutant.key] = outcome
+        show(len(outcomes), len(chosen), mutant, outcome)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for _ in pool.map(one, chosen):
+            pass
+    return report(chosen, outcomes)
+
+
+def report(chosen: list[mutate.Mutant], outcomes: dict[str, Outcome]) -> int:
+    """Writes the JSON, prints the sums, judges."""
+    (OUT / "report.json").write_text(json.dumps([
+        {"mutant": mutant.key, "what": mutant.what, "where": mutant.where, "by_hand": mutant.by_hand,
+         **vars(outcomes[mutant.key])} for mutant in chosen], indent=1) + "\n")
+    for state in ("survived", "explained"):
+        for mutant in chosen:
+            if outcomes[mutant.key].state == state:
+                print(f"  {state}: {mutant.where}: {mutant.key}")
+    hand = Counter(outcomes[mutant.key].state for mutant in chosen if mutant.by_hand)
+    made = Counter(outcomes[mutant.key].state for mutant in chosen if not mutant.by_hand)
+    counted = made["killed"] + made["survived"]
+    share = made["killed"] / counted if counted else 1.0
+    print(f"summary: by hand {hand['killed']} of {sum(hand.values())} killed; generated {made['killed']} of {counted} "
+          f"killed ({100 * share:.1f} %), {made['explained']} survivors explained")
+    return 0 if hand["survived"] == 0 and share >= REQUIRED_KILLED else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
