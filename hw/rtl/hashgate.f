@@ -10,7 +10,7 @@ common/frame_select.sv
 common/table_ram.sv
 generated/hashgate_regs_pkg.sv
 generated/hashgate_regs.sv
-registers/axil_gate.sv
+registers/axil_port.sv
 registers/table_access.sv
 registers/table_check.sv
 registers/commit.sv
@@ -50,4 +50,12 @@ egress.sv
 counter_vector.sv
 host_receive.sv
 wire_transmit.sv
+host/host_tx_pkg.sv
+host/host_tx_intake.sv
+host/host_tx_option.sv
+host/host_tx_checksum.sv
+host/host_tx_classify.sv
+host/host_tx_patch.sv
+host/host_tx_join.sv
+host/host_transmit.sv
 hashgate_core.sv

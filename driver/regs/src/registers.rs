@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Registers of a Hashgate NIC (BAR 0, 4 KiB, 32-bit accesses). 64-bit registers are two words: read the low word
 //! first, which latches the high one; write the low word first, the write of the high one takes effect. Addresses
-//! without a register read 0 and ignore writes.
+//! without a register read 0 and ignore writes; writes of less than a word have no effect.
 //!
 //! Made by hw/regs/generate.sh from hw/regs/hashgate.rdl; do not edit.
 
@@ -630,8 +630,7 @@ impl<IO: RegisterIo> Registers<IO> {
     }
 
     /// Reads TABLE_DATA: The word at TABLE_INDEX. A write takes the verification of that shadow (map: of that map)
-    /// away. Bytes that a write leaves out become 0. An access waits while `STATUS` shows a commit, a check or the
-    /// initialisation.
+    /// away. An access waits while `STATUS` shows a commit, a check or the initialisation.
     ///
     /// Data; bits that the table does not have read 0.
     pub fn table_data(&self) -> u32 {
@@ -639,8 +638,7 @@ impl<IO: RegisterIo> Registers<IO> {
     }
 
     /// Writes TABLE_DATA: The word at TABLE_INDEX. A write takes the verification of that shadow (map: of that map)
-    /// away. Bytes that a write leaves out become 0. An access waits while `STATUS` shows a commit, a check or the
-    /// initialisation.
+    /// away. An access waits while `STATUS` shows a commit, a check or the initialisation.
     ///
     /// Data; bits that the table does not have read 0.
     pub fn set_table_data(&self, value: u32) {

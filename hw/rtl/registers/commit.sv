@@ -49,15 +49,16 @@ module commit
         $fatal(1, "%m: MAPS %0d exceeds the 96 bits of COMMIT_MAPS", MAPS);
     end
 
+    localparam int unsigned DRAIN_BITS = $clog2(DRAIN);
     typedef enum logic [1:0] {
         IDLE,
         DECIDE,  // refused_q is known
         FLIP     // the banks of the next generation are in place
     } state_e;
-    state_e                     state_q;
-    logic                       refused_q;
-    logic [$clog2(DRAIN+1)-1:0] drain_q;
-    banks_t                     next_q;
+    state_e                state_q;
+    logic                  refused_q;
+    logic [DRAIN_BITS-1:0] drain_q;
+    banks_t                next_q;
 
     // Exchange the banks of what the commit names.
     banks_t next;
@@ -75,12 +76,12 @@ module commit
 
     logic commit_now;
     assign commit_now = state_q == DECIDE && !refused_q;
-    assign busy_o     = drain_q != '0;
     always_ff @(posedge clk) begin
         done_o    <= 1'b0;
         refused_o <= 1'b0;
         refused_q <= |(tables_i & ~{2'b0, verified_tables_o}) || |(maps_i & ~96'(verified_maps_o));
-        if (busy_o) drain_q <= drain_q - 1'b1;
+        drain_q   <= drain_q - 1'b1;
+        if (drain_q == '0) busy_o <= 1'b0;
         case (state_q)
             IDLE: if (commit_i && !done_o && !hold_i && !busy_o) state_q <= DECIDE;
             DECIDE: begin
@@ -94,14 +95,15 @@ module commit
                 gen_o        <= !gen_o;
                 active_o     <= next_q;
                 generation_o <= generation_o + 1'b1;
-                drain_q      <= $bits(drain_q)'(DRAIN);
+                drain_q      <= DRAIN_BITS'(DRAIN - 1);
+                busy_o       <= 1'b1;
                 done_o       <= 1'b1;
                 state_q      <= IDLE;
             end
         endcase
         if (rst) begin
             state_q      <= IDLE;
-            drain_q      <= '0;
+            busy_o       <= 1'b0;
             generation_o <= '0;
             gen_o        <= 1'b0;
             banks_o      <= '0;

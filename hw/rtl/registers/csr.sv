@@ -73,21 +73,26 @@ module csr
     hashgate_regs_pkg::hashgate_regs__out_t hwif_out;
 
     // ---- bus ----------------------------------------------------------------------------------------------------------
-    logic awvalid, awready, wvalid, wready, arvalid, arready, stop_q, idle;
-    axil_gate u_gate (
+    logic        stop_q, idle, request, request_write, stall_write, stall_read, read_done, write_done;
+    logic        read_error, write_error;
+    logic [11:0] request_address;
+    logic [31:0] request_data, read_data;
+    axil_port u_port (
         .clk, .rst, .stop_i(stop_q), .idle_o(idle),
-        .awvalid_i(s_axil_awvalid_i), .awready_o(s_axil_awready_o), .wvalid_i(s_axil_wvalid_i), .wready_o(s_axil_wready_o),
-        .arvalid_i(s_axil_arvalid_i), .arready_o(s_axil_arready_o),
-        .awvalid_o(awvalid), .awready_i(awready), .wvalid_o(wvalid), .wready_i(wready), .arvalid_o(arvalid), .arready_i(arready),
-        .b_done_i(s_axil_bvalid_o && s_axil_bready_i), .r_done_i(s_axil_rvalid_o && s_axil_rready_i));
+        .awvalid_i(s_axil_awvalid_i), .awready_o(s_axil_awready_o), .awaddr_i(s_axil_awaddr_i),
+        .wvalid_i(s_axil_wvalid_i), .wready_o(s_axil_wready_o), .wdata_i(s_axil_wdata_i), .wstrb_i(s_axil_wstrb_i),
+        .bvalid_o(s_axil_bvalid_o), .bready_i(s_axil_bready_i), .bresp_o(s_axil_bresp_o),
+        .arvalid_i(s_axil_arvalid_i), .arready_o(s_axil_arready_o), .araddr_i(s_axil_araddr_i),
+        .rvalid_o(s_axil_rvalid_o), .rready_i(s_axil_rready_i), .rdata_o(s_axil_rdata_o), .rresp_o(s_axil_rresp_o),
+        .req_o(request), .req_write_o(request_write), .req_address_o(request_address), .req_data_o(request_data),
+        .req_stall_i(request_write ? stall_write : stall_read), .write_done_i(write_done), .read_done_i(read_done),
+        .read_data_i(read_data));
     hashgate_regs u_regs (
-        .clk, .rst,
-        .s_axil_awready(awready), .s_axil_awvalid(awvalid), .s_axil_awaddr(s_axil_awaddr_i), .s_axil_awprot(3'b0),
-        .s_axil_wready(wready), .s_axil_wvalid(wvalid), .s_axil_wdata(s_axil_wdata_i), .s_axil_wstrb(s_axil_wstrb_i),
-        .s_axil_bready(s_axil_bready_i), .s_axil_bvalid(s_axil_bvalid_o), .s_axil_bresp(s_axil_bresp_o),
-        .s_axil_arready(arready), .s_axil_arvalid(arvalid), .s_axil_araddr(s_axil_araddr_i), .s_axil_arprot(3'b0),
-        .s_axil_rready(s_axil_rready_i), .s_axil_rvalid(s_axil_rvalid_o), .s_axil_rdata(s_axil_rdata_o),
-        .s_axil_rresp(s_axil_rresp_o), .hwif_in, .hwif_out);
+        .clk, .rst, .s_cpuif_req(request), .s_cpuif_req_is_wr(request_write), .s_cpuif_addr(request_address),
+        .s_cpuif_wr_data(request_data), .s_cpuif_wr_biten('1), .s_cpuif_req_stall_wr(stall_write),
+        .s_cpuif_req_stall_rd(stall_read), .s_cpuif_rd_ack(read_done), .s_cpuif_rd_err(read_error), .s_cpuif_rd_data(read_data),
+        .s_cpuif_wr_ack(write_done), .s_cpuif_wr_err(write_error), .hwif_in, .hwif_out);
+    wire logic unused = &{1'b0, read_error, write_error};
 
     // ---- reset and start ------------------------------------------------------------------------------------------------
     logic boot_q, ready_q, reset_done_q;
@@ -117,35 +122,37 @@ module csr
     logic [31:0] host_data_q;
     logic [7:0]  commit_tables_q;
     logic        host_done, started, skip_q, commit_done, commit_refused;
+    logic        host_wait_q, check_busy, commit_busy;
     always_ff @(posedge clk) begin
-        skip_q <= 1'b0;  // a write of CHECK that starts nothing
+        skip_q      <= 1'b0;  // a write of CHECK that starts nothing
+        host_wait_q <= !ready_q || check_busy || commit_busy;
         if (host_done) host_q <= 1'b0;
         if (started) start_q <= 1'b0;
         if (commit_done) commit_q <= 1'b0;
         if (hwif_out.table_data.req) begin
             host_q       <= 1'b1;
             host_write_q <= hwif_out.table_data.req_is_wr;
-            host_data_q  <= hwif_out.table_data.wr_data.value & hwif_out.table_data.wr_biten.value;
+            host_data_q  <= hwif_out.table_data.wr_data.value;
         end
         if (hwif_out.check.req) begin
-            start_q <= hwif_out.check.wr_data.go && hwif_out.check.wr_biten.go;
-            skip_q  <= !(hwif_out.check.wr_data.go && hwif_out.check.wr_biten.go);
+            start_q <= hwif_out.check.wr_data.go;
+            skip_q  <= !hwif_out.check.wr_data.go;
         end
         if (hwif_out.commit.req) begin
             commit_q        <= 1'b1;
-            commit_tables_q <= hwif_out.commit.wr_data.tables & hwif_out.commit.wr_biten.tables;
+            commit_tables_q <= hwif_out.commit.wr_data.tables;
         end
         if (rst) begin
-            host_q   <= 1'b0;
-            start_q  <= 1'b0;
-            commit_q <= 1'b0;
-            skip_q   <= 1'b0;
+            host_q      <= 1'b0;
+            start_q     <= 1'b0;
+            commit_q    <= 1'b0;
+            skip_q      <= 1'b0;
+            host_wait_q <= 1'b1;
         end
     end
 
     banks_t          active;
-    logic            touched, check_read, check_read_active, check_grant, check_valid, check_busy, check_ok;
-    logic            verified, scrub_error, commit_busy;
+    logic            touched, check_read, check_read_active, check_grant, check_valid, check_ok, verified, scrub_error;
     table_e          touched_id, check_read_id, check_subject_id;
     map_t            touched_map, check_subject_map, scrub_map_q;
     cfg_address_t    check_address;
@@ -156,7 +163,7 @@ module csr
 
     table_access u_access (
         .clk, .rst, .active_i(active),
-        .host_i(host_q), .host_wait_i(!ready_q || check_busy || commit_busy), .host_write_i(host_write_q),
+        .host_i(host_q), .host_wait_i(host_wait_q), .host_write_i(host_write_q),
         .host_id_i(table_e'(hwif_out.table_select.id.value)), .host_active_i(hwif_out.table_select.active.value),
         .host_bad_parity_i(hwif_out.table_select.bad_parity.value), .host_address_i(hwif_out.table_index.value.value),
         .host_data_i(host_data_q), .host_done_o(host_done), .host_data_o(host_data),

@@ -80,6 +80,7 @@ module table_check
         BANK,   // the bank of the map is looked up
         FETCH,  // scrub: the CRC of the map is fetched
         RUN,
+        JUDGE,
         FLUSH   // scrub given up: wait for what was asked for
     } state_e;
     state_e       state_q;
@@ -91,9 +92,10 @@ module table_check
     logic         whole_q;      // the check covers a table or a map
     cfg_address_t address_q;
     logic [20:0]  left_q;       // reads to ask for
+    logic         asking_q;     // left_q is not 0 and reads are asked for
     logic [3:0]   open_q;       // reads asked for and not answered
     logic [31:0]  expect_q, state_crc_q, next_crc;
-    logic         finished;
+    logic         finished, equal_q;
     logic [31:0]  timer_q;
     logic         due_q, give_up;
     logic [127:0] map_banks, map_valid;
@@ -114,9 +116,9 @@ module table_check
     end
 
     wire logic unused = &{1'b0, active_i};
-    assign finished = left_q == '0 && open_q == '0;
+    assign finished = !asking_q && open_q == '0;
     assign give_up  = commit_i || start_i;
-    assign read_o         = state_q == RUN && left_q != '0;
+    assign read_o         = asking_q;
     assign read_id_o      = id_q;
     assign read_active_o  = scrub_q;
     assign read_address_o = address_q;
@@ -136,6 +138,7 @@ module table_check
         if (read_o && read_grant_i) begin
             address_q <= address_q + 1'b1;
             left_q    <= left_q - 1'b1;
+            asking_q  <= left_q != 21'd1;
         end
         if (data_valid_i) state_crc_q <= next_crc;
 
@@ -181,25 +184,32 @@ module table_check
                     address_q <= {2'b0, map_q, 11'b0};
                     left_q    <= 21'(MAP_WORDS);
                 end
-                state_q <= scrub_q ? FETCH : RUN;
+                asking_q <= !scrub_q && left_q != '0;
+                state_q  <= scrub_q ? FETCH : RUN;
             end
-            FETCH: state_q <= RUN;  // map_crc_q is there with RUN
+            FETCH: begin
+                asking_q <= 1'b1;
+                state_q  <= RUN;  // map_crc_q is there with it
+            end
             RUN: begin
-                if (finished) begin
-                    state_q <= IDLE;
-                    if (scrub_q) begin
-                        scrub_error_o <= ~state_crc_q != map_crc_q;
-                        scrub_map_q   <= (map_q == map_t'(MAPS - 1)) ? '0 : map_q + 1'b1;
-                    end else begin
-                        busy_o     <= 1'b0;
-                        crc_o      <= ~state_crc_q;
-                        ok_o       <= ~state_crc_q == expect_q;
-                        verified_o <= whole_q && ~state_crc_q == expect_q;
-                        keep_q     <= whole_q && id_q == TABLE_MAP && ~state_crc_q == expect_q;
-                    end
-                end else if (scrub_q && give_up) begin
-                    left_q  <= '0;
-                    state_q <= FLUSH;
+                equal_q <= ~state_crc_q == (scrub_q ? map_crc_q : expect_q);
+                if (finished) state_q <= JUDGE;
+                else if (scrub_q && give_up) begin
+                    asking_q <= 1'b0;
+                    state_q  <= FLUSH;
+                end
+            end
+            JUDGE: begin
+                state_q <= IDLE;
+                if (scrub_q) begin
+                    scrub_error_o <= !equal_q;
+                    scrub_map_q   <= (map_q == map_t'(MAPS - 1)) ? '0 : map_q + 1'b1;
+                end else begin
+                    busy_o     <= 1'b0;
+                    crc_o      <= ~state_crc_q;
+                    ok_o       <= equal_q;
+                    verified_o <= whole_q && equal_q;
+                    keep_q     <= whole_q && equal_q && id_q == TABLE_MAP;
                 end
             end
             default: if (finished) state_q <= IDLE;
@@ -217,7 +227,7 @@ module table_check
             id_q          <= TABLE_ZONE;
             map_q         <= '0;
             scrub_map_q   <= '0;
-            left_q        <= '0;
+            asking_q      <= 1'b0;
             open_q        <= '0;
             timer_q       <= '0;
             due_q         <= 1'b0;
