@@ -252,11 +252,32 @@ module hashgate_core
     logic       [PORTS-1:0] control_valid, control_ready, control_last, data_valid, data_ready, data_last;
     beat_data_t [PORTS-1:0] control_data, data_data;
     tail_t      [PORTS-1:0] control_tail, data_tail;
-    assign {control_valid, control_last, data_valid, data_last, host_tx_tready_o} = '0;
-    assign {control_data, control_tail, data_data, data_tail} = '0;
-    assign {host_tx_done, host_tx_length, host_tx_dropped, host_tx_masked, host_tx_arp, host_tx_nd} = '0;
-    wire logic unused_tx = &{1'b0, control_ready, data_ready, host_tx_tvalid_i, host_tx_tdata_i, host_tx_tkeep_i, host_tx_tlast_i,
-        host_tx_tport_i};
+    // The tables that host transmit looks at are copies of those of the receive side, with the same writes.
+    port_t        tx_port;
+    logic [11:0]  tx_vlan;
+    zone_t        tx_zone, tx_vip_zone;
+    logic         tx_lookup, tx_v6, tx_result, tx_zone_bad;
+    logic [127:0] tx_address;
+    logic [31:0]  tx_cfg_zone, tx_cfg_vip;
+    vip_result_t  tx_vip;
+    zone_table u_tx_zone (
+        .clk, .init_i(init), .cfg_i(cfg), .cfg_rdata_o(tx_cfg_zone), .port_i(tx_port), .vlan_i(tx_vlan),
+        .bank_i(banks[gen].zone), .zone_o(tx_zone), .bad_o(tx_zone_bad));
+    vip_table u_tx_vip (
+        .clk, .init_i(init), .cfg_i(cfg), .cfg_rdata_o(tx_cfg_vip), .v6_i(tx_v6), .zone_i(tx_vip_zone),
+        .address_i(tx_address), .bank_i(banks[gen].vip), .result_o(tx_vip));
+    delay #(.WIDTH(1), .CYCLES(EXACT_LATENCY)) u_tx_result (.clk, .value_i(tx_lookup && !reset), .value_o(tx_result));
+    host_transmit u_host_transmit (
+        .clk, .rst(reset), .settings_i(settings), .tvalid_i(host_tx_tvalid_i), .tready_o(host_tx_tready_o),
+        .tdata_i(host_tx_tdata_i), .tkeep_i(host_tx_tkeep_i), .tlast_i(host_tx_tlast_i), .tport_i(host_tx_tport_i),
+        .zone_port_o(tx_port), .zone_vlan_o(tx_vlan), .zone_i(tx_zone), .vip_lookup_valid_o(tx_lookup), .vip_v6_o(tx_v6),
+        .vip_zone_o(tx_vip_zone), .vip_address_o(tx_address), .vip_result_valid_i(tx_result), .vip_hit_i(tx_vip.hit),
+        .vip_kind_i(tx_vip.kind), .control_valid_o(control_valid), .control_ready_i(control_ready),
+        .control_data_o(control_data), .control_last_o(control_last), .control_tail_o(control_tail),
+        .data_valid_o(data_valid), .data_ready_i(data_ready), .data_data_o(data_data), .data_last_o(data_last),
+        .data_tail_o(data_tail), .done_o(host_tx_done), .length_o(host_tx_length), .dropped_o(host_tx_dropped),
+        .masked_o(host_tx_masked), .arp_o(host_tx_arp), .nd_o(host_tx_nd));
+    wire logic unused_tx = &{1'b0, tx_cfg_zone, tx_cfg_vip, tx_vip, tx_zone_bad};
     for (genvar p = 0; p < PORTS; p++) begin : gen_transmit
         wire_transmit u_wire (
             .clk, .rst(reset), .control_valid_i(control_valid[p]), .control_ready_o(control_ready[p]),
