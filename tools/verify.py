@@ -99,6 +99,7 @@ def lint_steps() -> list[Step]:
         Step("generated definitions", ["hw/defs/generate.py", "--check"]),
         Step("generated registers", ["hw/regs/generate.sh", "--check"]),
         Step("generated pictures", ["docs/pictures/make.py", "--check"]),
+        Step("captured traffic", ["tests/captures/inspect.py", "tests/captures/real.pcapng"], note=r"^ *(\d+  frames.*)$"),
         Step("verilator lint 512", ["hw/lint/verilator.sh", "512"], note=warnings),
         Step("verilator lint 64", ["hw/lint/verilator.sh", "64"], note=warnings),
         Step("slang lint 512", [python, "hw/lint/slang.py", "512"], note=warnings),
