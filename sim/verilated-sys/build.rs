@@ -26,8 +26,9 @@ const VERILATOR_FLAGS: &[&str] = &[
     "unique",
     "--assert",
     "--trace-fst",
+    // Few large files: most of the time goes into reading the headers, once for each file.
     "--output-split",
-    "12000",
+    "40000",
     "--output-split-cfuncs",
     "1000",
     // Warnings are the lint's business (hw/lint); a mutated RTL may have some.
@@ -183,10 +184,13 @@ fn cached(entry: &Path, folder: &Path, work: impl FnOnce(&Path)) {
         let _ = fs::remove_dir_all(&made);
         fs::create_dir_all(&made).expect("the cache can be written");
         work(&made);
+        let kept = |file: &Path| file.extension().is_some_and(|e| e == "h" || e == "a");
+        for file in files(&made).iter().filter(|file| !kept(file)) {
+            fs::remove_file(file).expect("the cache can be written");
+        }
         fs::rename(&made, entry).expect("the cache can be written");
     }
-    let kept = |file: &PathBuf| file.extension().is_some_and(|e| e == "h" || e == "a");
-    for file in files(entry).iter().filter(|file| kept(file)) {
+    for file in &files(entry) {
         fs::copy(file, folder.join(file.file_name().expect("a file has a name"))).expect("OUT_DIR can be written");
     }
     drop(lock);

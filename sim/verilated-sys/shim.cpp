@@ -74,8 +74,10 @@ struct Nic final : hg_nic {
         context->traceEverOn(true);
         context->randReset(seed == 0 ? 0 : 2);
         context->randSeed(static_cast<int>(seed));
+        context->assertOn(false);  // until the end of the first reset
         current = this;
         core.reset(new Core{context.get(), "core"});
+        core->rst = 1;
     }
 
     ~Nic() override {
@@ -87,6 +89,8 @@ struct Nic final : hg_nic {
     void register_trace(VerilatedFstC *sink) override { core->trace(sink, 99); }
 
     void apply(const hg_in &in) {
+        // During a reset registers may still hold what they started with.
+        if (core->rst != in.rst) context->assertOn(in.rst == 0);
         core->rst = in.rst;
         uint8_t valid = 0, last = 0, user = 0, ready = 0;
         for (int p = 0; p < PORTS; p++) {

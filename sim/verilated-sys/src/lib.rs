@@ -86,7 +86,7 @@ pub enum ModelError {
 
 /// A Verilated core.
 ///
-/// It starts with its clock low and without a reset: hold [`In::rst`] for a few cycles first.
+/// It starts with its clock low: hold [`In::rst`] for a few cycles first. Assertions are off while that is set.
 pub struct Model {
     nic: NonNull<ffi::hg_nic>,
     build: Build,
