@@ -3,6 +3,7 @@
 
 use crate::{Counters, Decision, State, TxResult, decide, transmit};
 use hashgate_tables::{BucketFlags, Limits, Settings, Tables};
+use std::collections::BTreeMap;
 
 /// A reference NIC.
 #[derive(Clone, Debug)]
@@ -47,13 +48,9 @@ impl Nic {
         self.active.settings = settings;
     }
 
-    /// Sets the flags of a bucket at once.
-    pub fn set_flags(&mut self, map: u8, bucket: u16, flags: BucketFlags) {
-        if flags == BucketFlags::default() {
-            self.active.flags.remove(&(map, bucket));
-        } else {
-            self.active.flags.insert((map, bucket), flags);
-        }
+    /// Takes new flags of all buckets at once.
+    pub fn set_flags(&mut self, flags: BTreeMap<(u8, u16), BucketFlags>) {
+        self.active.flags = flags;
     }
 
     /// Decides a received frame (without FCS); `error` is the MAC's error mark. Nothing is counted: a scoreboard may

@@ -48,9 +48,7 @@ fn tables() -> Tables {
 fn nic(tables: Tables) -> Nic {
     let mut nic = Nic::new(Limits { ports: 2, ..Limits::default() });
     nic.set_settings(tables.settings.clone());
-    for (&(map, bucket), &flags) in &tables.flags {
-        nic.set_flags(map, bucket, flags);
-    }
+    nic.set_flags(tables.flags.clone());
     nic.commit(tables);
     nic.state.enabled = true;
     nic

@@ -14,9 +14,7 @@ const LIMITS: Limits = Limits { ports: 2, rules: 64, maps: 65, vips: 512, target
 
 fn load(nic: &mut Nic, tables: &Tables) {
     nic.set_settings(tables.settings.clone());
-    for (&(map, bucket), &flags) in &tables.flags {
-        nic.set_flags(map, bucket, flags);
-    }
+    nic.set_flags(tables.flags.clone());
     nic.commit(tables.clone());
     nic.state.enabled = true;
 }
@@ -40,8 +38,9 @@ fn random_frames_reach_every_combination() {
             switch(generator.rng(), &mut loaded.settings);
             for _ in 0..20 {
                 let (map, bucket, flags) = flag_change(generator.rng(), &loaded);
-                nic.set_flags(map, bucket, flags);
+                loaded.flags.insert((map, bucket), flags);
             }
+            nic.set_flags(loaded.flags.clone());
             nic.set_settings(loaded.settings.clone());
             nic.commit(loaded.clone());
             nic.state.enabled = generator.rng().random_bool(0.95);

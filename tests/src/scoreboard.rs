@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Compares what comes out of a NIC with what the reference model says about what went in.
+//!
+//! * Every received frame has one event, in order for each port, with the model's verdict, reason, rule, bucket, target,
+//!   queue, port and length. The reason may be a full buffer only if so much went into that buffer, and so little came
+//!   out, that a frame of maximum size might not have fitted.
+//! * Every frame that an event sends somewhere arrives there once, in order, byte for byte; a frame that a late check
+//!   takes back after its first beats arrives marked as aborted. Nothing else arrives.
+//! * Every frame of the host leaves its port once, edited as the model says, in order within its stream and class.
+//! * While the NIC switches to new tables, a frame may be decided by the old or the new ones; but frames that were
+//!   decided before the commit began by the old ones, frames that came in after it ended by the new ones, and after the
+//!   first frame that only the new ones explain no frame may need the old ones.
+//! * The counters that follow from all this are kept, to be compared with those of the NIC.
+
+use hashgate_model::{Count, Counters, Decision, Nic as Model, TxResult};
+use hashgate_packets::coverage::{Bin, Coverage};
+use hashgate_packets::random::What;
+use hashgate_regs::defs::{Reason, Verdict};
+use hashgate_sim::{HostFrame, SentFrame, SimNic, VerdictEvent, WireFrame};
+use std::collections::VecDeque;
+
+/// Bytes of each buffer to the host and to a wire port.
+const BUFFER_BYTES: usize = 32768;
+/// Longest frame, with FCS.
+const MAX_FRAME: usize = 9026;
+/// Beats by which a buffer's own idea of its fill may be ahead of what an observer outside sees: beats written but not
+/// counted yet, and beats in its output registers.
+const SLACK_BEATS: usize = 24;
+/// Cycles from a frame's first beat in egress, where room is looked at, to its event, beyond its number of beats.
+const SLACK_CYCLES: u64 = 16;
+
+/// A received frame that has no event yet.
+struct Pending {
+    number: u64,
+    frame: Vec<u8>,
+    error: bool,
+    what: Option<What>,
+    first_beat_cycle: Option<u64>,
+}
+
+/// A frame that must arrive at the host or a wire port.
+struct Due {
+    number: u64,
+    frame: Vec<u8>,
+    decision: Decision,
+    aborted: bool,
+}
+
+/// A frame of the host that has not left yet.
+struct Sending {
+    frame: Vec<u8>,
+    /// What it may have become; two results while tables change.
+    results: Vec<TxResult>,
+}
+
+/// Fill of a buffer as far as it can be told from outside: always at least the true one.
+#[derive(Default)]
+struct Fill {
+    beats: usize,
+    /// Cycle in which the last beat of a frame came out, and its beats.
+    left: VecDeque<(u64, usize)>,
+}
+
+impl Fill {
+    /// Beats that may have been inside in `cycle`.
+    fn at(&mut self, cycle: u64) -> usize {
+        while let Some((left, beats)) = self.left.front().copied()
+            && left < cycle
+        {
+            self.beats -= beats;
+            self.left.pop_front();
+        }
+        self.beats
+    }
+}
+
+/// Counters of frames from the host, as the model counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostTxCounts {
+    /// Frames that left.
+    pub sent: Count,
+    /// Frames dropped for their length.
+    pub dropped: u64,
+    /// Frames whose source was masked.
+    pub masked: u64,
+    /// Rewritten ARP messages.
+    pub arp: u64,
+    /// Rewritten neighbour-discovery messages.
+    pub nd: u64,
+}
+
+/// Counters of what left a wire port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortCounts {
+    /// Frames that left whole.
+    pub sent: Count,
+    /// Frames that were aborted.
+    pub aborted: u64,
+}
+
+/// A commit in progress.
+struct Switch {
+    next: Model,
+    /// A frame has been seen that only the new tables explain.
+    over: bool,
+    /// Cycles in which the commit was begun and had returned.
+    from: u64,
+    until: Option<u64>,
+}
+
+/// See the module.
+pub struct Scoreboard {
+    /// Decides and counts.
+    pub model: Model,
+    /// What has been seen.
+    pub coverage: Coverage,
+    /// Counters of frames from the host.
+    pub host_tx: HostTxCounts,
+    /// Counters of each wire port.
+    pub wire_tx: Vec<PortCounts>,
+    /// Frames that a full buffer cost.
+    pub full: u64,
+    switch: Option<Switch>,
+    beat_bytes: usize,
+    number: u64,
+    pending: Vec<VecDeque<Pending>>,
+    /// For the data and the control queue of the host.
+    to_host: [VecDeque<Due>; 2],
+    to_wire: Vec<VecDeque<Due>>,
+    /// By wire port, then by stream (0 data, 1 control) and class (0 data, 1 control).
+    from_host: Vec<[[VecDeque<Sending>; 2]; 2]>,
+    /// Data and control buffer to the host, then that of each wire port.
+    fill: Vec<Fill>,
+    events: Vec<VerdictEvent>,
+}
+
+impl Scoreboard {
+    /// A scoreboard for a NIC that has received nothing yet.
+    pub fn new(model: Model, beat_bytes: usize) -> Scoreboard {
+        let ports = usize::from(model.limits().ports);
+        Scoreboard {
+            model,
+            coverage: Coverage::default(),
+            host_tx: HostTxCounts::default(),
+            wire_tx: vec![PortCounts::default(); ports],
+            full: 0,
+            switch: None,
+            beat_bytes,
+            number: 0,
+            pending: (0..ports).map(|_| VecDeque::new()).collect(),
+            to_host: Default::default(),
+            to_wire: (0..ports).map(|_| VecDeque::new()).collect(),
+            from_host: (0..ports).map(|_| Default::default()).collect(),
+            fill: (0..2 + ports).map(|_| Fill::default()).collect(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Lets a frame arrive at a wire port after `gap` idle cycles.
+    pub fn receive(&mut self, sim: &mut SimNic, port: u8, frame: &[u8], error: bool, gap: u32, what: Option<What>) {
+        sim.push_wire(port, WireFrame { data: frame.to_vec(), error, gap });
+        let pending = Pending { number: self.number, frame: frame.to_vec(), error, what, first_beat_cycle: None };
+        self.pending[usize::from(port)].push_back(pending);
+        self.number += 1;
+    }
+
+    /// Lets the host send a frame.
+    pub fn send(&mut self, sim: &mut SimNic, control: bool, port: u8, frame: &[u8]) {
+        sim.push_host(control, port, frame.to_vec());
+        let mut results = vec![self.model.transmit(port, frame)];
+        if let Some(switch) = &self.switch {
+            results.push(switch.next.transmit(port, frame));
+        }
+        if results[0].frame.is_none() {
+            self.host_tx.dropped += 1;
+            return;
+        }
+        let class = usize::from(results[0].control);
+        let sending = Sending { frame: frame.to_vec(), results };
+        self.from_host[usize::from(port)][usize::from(control)][class].push_back(sending);
+    }
+
+    /// From now on frames may be decided by `next`.
+    pub fn begin_switch(&mut self, sim: &SimNic, next: Model) {
+        assert!(self.switch.is_none(), "one commit after the other");
+        for (port, streams) in self.from_host.iter_mut().enumerate() {
+            for sending in streams.iter_mut().flatten().flatten() {
+                sending.results.push(next.transmit(port as u8, &sending.frame));
+            }
+        }
+        self.switch = Some(Switch { next, over: false, from: sim.cycle(), until: None });
+    }
+
+    /// Frames that come in from now on must be decided by the new tables.
+    pub fn end_switch(&mut self, sim: &SimNic) {
+        let switch = self.switch.as_mut().expect("a commit was begun");
+        switch.until = Some(sim.cycle());
+    }
+
+    /// Keeps all events that are checked from now on for [`Scoreboard::take_events`].
+    pub fn take_events(&mut self) -> Vec<VerdictEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Compares everything that has come out so far.
+    ///
+    /// # Panics
+    /// On any difference, with the frame and both sides.
+    pub fn check(&mut self, sim: &mut SimNic) {
+        while let Some(stamp) = sim.pop_ingress() {
+            let queue = &mut self.pending[usize::from(stamp.port)];
+            let pending = queue.iter_mut().find(|p| p.first_beat_cycle.is_none()).expect("a frame was pushed");
+            pending.first_beat_cycle = Some(stamp.first_beat_cycle);
+        }
+        let mut host = Vec::new();
+        while let Some(frame) = sim.pop_host() {
+            let beats = self.beats(frame.data.len());
+            self.fill[usize::from(frame.control)].left.push_back((frame.last_beat_cycle, beats));
+            host.push(frame);
+        }
+        let mut wire = Vec::new();
+        for port in 0..self.to_wire.len() {
+            while let Some(frame) = sim.pop_wire(port as u8) {
+                wire.push((port, frame));
+            }
+        }
+        self.note_forwarded(&wire);
+        while let Some(event) = sim.pop_event() {
+            self.check_event(&event);
+            self.events.push(event);
+        }
+        for frame in host {
+            self.check_host(&frame);
+        }
+        for (port, frame) in wire {
+            self.check_wire(port, &frame);
+        }
+    }
+
+    /// Compares everything, after the NIC has become idle; ends a switch.
+    ///
+    /// # Panics
+    /// On any difference, and if something is missing.
+    pub fn check_idle(&mut self, sim: &mut SimNic) {
+        self.check(sim);
+        for (port, pending) in self.pending.iter().enumerate() {
+            assert!(pending.is_empty(), "port {port}: {} frames without an event: {}", pending.len(), head(pending));
+        }
+        for due in self.to_host.iter().chain(&self.to_wire) {
+            let first = due.front().map(|d| (d.number, d.decision));
+            assert!(due.is_empty(), "{} frames did not arrive at the host or wire, first {first:?}", due.len());
+        }
+        for (port, streams) in self.from_host.iter().enumerate() {
+            let left: usize = streams.iter().flatten().map(VecDeque::len).sum();
+            assert_eq!(left, 0, "{left} frames of the host did not leave port {port}");
+        }
+        if let Some(switch) = self.switch.take() {
+            assert!(switch.until.is_some(), "a commit was not ended");
+            let counters = std::mem::take(&mut self.model.counters);
+            self.model = switch.next;
+            self.model.counters = counters;
+        }
+    }
+
+    /// All frames received so far, as the model counts them.
+    pub fn counters(&self) -> &Counters {
+        &self.model.counters
+    }
+
+    fn beats(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.beat_bytes).max(1)
+    }
+
+    /// A frame that leaves a wire port and is no frame of the host came out of the port's buffer.
+    fn note_forwarded(&mut self, wire: &[(usize, SentFrame)]) {
+        for (port, frame) in wire {
+            // Counting frames of the host too would make the fill too small; they are told apart by what they are.
+            let host = self.from_host[*port].iter().flatten().flatten().any(|s| is_result(s, frame).is_some());
+            if !host {
+                let beats = self.beats(frame.data.len());
+                self.fill[2 + port].left.push_back((frame.last_beat_cycle, beats));
+            }
+        }
+    }
+
+    fn check_event(&mut self, event: &VerdictEvent) {
+        let port = usize::from(event.port);
+        let queue = self.pending.get_mut(port).unwrap_or_else(|| panic!("event of port {port}: {event:?}"));
+        let pending = queue.pop_front().unwrap_or_else(|| panic!("event without a frame: {event:?}"));
+        let decision = self.decide(&pending, event);
+        let Pending { number, frame, what, .. } = pending;
+        let mut counted = decision;
+        let beats = self.beats(usize::from(decision.length));
+
+        // Where the frame goes if there is room.
+        let buffer = match decision.would_be {
+            Verdict::Discard => None,
+            Verdict::Host => Some(usize::from(decision.control)),
+            Verdict::Port => Some(2 + usize::from(decision.out_port)),
+        };
+        let mut entered = false;
+        if let Some(buffer) = buffer {
+            let full = match buffer {
+                0 => Reason::HostFull,
+                1 => Reason::ControlFull,
+                _ => Reason::PortFull,
+            };
+            let looked = event.cycle.saturating_sub(beats as u64 + SLACK_CYCLES);
+            let fill = self.fill[buffer].at(looked);
+            let room = BUFFER_BYTES / self.beat_bytes - MAX_FRAME.div_ceil(self.beat_bytes);
+            let may_be_full = fill + SLACK_BEATS > room;
+            if decision.is_late() {
+                // A late check beats a full buffer, but whether beats had left shows.
+                let began = decision.is_aborted(self.beat_bytes);
+                if event.aborted != began {
+                    assert!(
+                        began && may_be_full,
+                        "frame {number}: aborted is {}, not {began}: {event:?}",
+                        event.aborted
+                    );
+                    self.full += 1;
+                }
+                entered = event.aborted;
+            } else if event.reason == full && event.verdict == Verdict::Discard {
+                assert!(may_be_full, "frame {number}: {full} with at most {fill} of {room} beats: {event:?}");
+                counted = Decision { verdict: Verdict::Discard, reason: full, ..decision };
+                self.full += 1;
+            } else {
+                entered = true;
+            }
+        } else {
+            assert!(!event.aborted, "frame {number}: aborted, but discarded from the start: {event:?}");
+        }
+
+        let seen = Compared::of_event(event);
+        let wanted = Compared::of_decision(&counted);
+        assert!(
+            seen == wanted,
+            "frame {number} (port {port}, {} bytes, {what:?}):\n  NIC   {seen:?}\n  model {wanted:?}\n  early {:?}\n  {}",
+            frame.len(),
+            decision.early_reason,
+            hex(&frame)
+        );
+
+        if let Some(what) = what {
+            self.coverage.add(Bin::new(&what, counted.reason, counted.mode(self.model.active())));
+        }
+        self.model.count(&counted);
+        if entered && let Some(buffer) = buffer {
+            self.fill[buffer].beats += beats;
+            let due = Due { number, frame, decision, aborted: event.aborted };
+            if buffer < 2 { self.to_host[buffer].push_back(due) } else { self.to_wire[buffer - 2].push_back(due) }
+        }
+    }
+
+    /// The decision of the model, by the tables that explain the event.
+    fn decide(&mut self, pending: &Pending, event: &VerdictEvent) -> Decision {
+        let by = |model: &Model| model.receive(event.port, &pending.frame, pending.error);
+        let old = by(&self.model);
+        let Some(switch) = &mut self.switch else { return old };
+        let new = by(&switch.next);
+        let explains = |decision: &Decision| {
+            let mut seen = Compared::of_event(event);
+            let wanted = Compared::of_decision(decision);
+            if matches!(event.reason, Reason::HostFull | Reason::ControlFull | Reason::PortFull) {
+                // What the verdict was before does not show; the rest does.
+                (seen.verdict, seen.reason) = (wanted.verdict, wanted.reason);
+                (seen.queue, seen.out_port, seen.control) = (wanted.queue, wanted.out_port, wanted.control);
+                return seen == wanted && decision.verdict != Verdict::Discard;
+            }
+            seen == wanted
+        };
+        let began_after = switch.until.is_some_and(|until| pending.first_beat_cycle.is_some_and(|c| c >= until));
+        if began_after || switch.over {
+            return new;
+        }
+        if event.cycle < switch.from || explains(&old) {
+            return old;
+        }
+        if explains(&new) {
+            switch.over = true;
+            return new;
+        }
+        old
+    }
+
+    fn check_host(&mut self, frame: &HostFrame) {
+        let queue = &mut self.to_host[usize::from(frame.control)];
+        let due =
+            queue.pop_front().unwrap_or_else(|| panic!("the host received a frame that is not for it: {frame:?}"));
+        let Due { number, decision, .. } = due;
+        check_bytes(&due, &frame.data, frame.aborted, "the host");
+        let seen = (frame.queue, frame.port, frame.rule, frame.bucket, frame.target, frame.reason);
+        let Decision { queue, port, rule, bucket, target, early_reason, .. } = decision;
+        assert_eq!(seen, (queue, port, rule, bucket, target, early_reason), "frame {number}: what the host is told");
+    }
+
+    fn check_wire(&mut self, port: usize, sent: &SentFrame) {
+        for queue in self.from_host[port].iter_mut().flatten() {
+            let Some(sending) = queue.front() else { continue };
+            let Some(result) = is_result(sending, sent).cloned() else { continue };
+            queue.pop_front();
+            let length = sent.data.len() as u16;
+            self.host_tx.sent.add(length);
+            self.host_tx.masked += u64::from(result.masked);
+            self.host_tx.arp += u64::from(result.arp);
+            self.host_tx.nd += u64::from(result.nd);
+            self.wire_tx[port].sent.add(length);
+            return;
+        }
+        let Some(due) = self.to_wire[port].pop_front() else {
+            let waiting: Vec<String> = self.from_host[port]
+                .iter()
+                .flatten()
+                .filter_map(VecDeque::front)
+                .map(|s| {
+                    format!(
+                        "\n  from  {}\n  as    {}",
+                        hex(&s.frame),
+                        s.results.iter().map(result_hex).collect::<String>()
+                    )
+                })
+                .collect();
+            panic!("port {port} sent a frame that nobody gave it:\n  sent  {}{}", hex(&sent.data), waiting.concat());
+        };
+        check_bytes(&due, &sent.data, sent.aborted, "a wire port");
+        if sent.aborted {
+            self.wire_tx[port].aborted += 1;
+        } else {
+            self.wire_tx[port].sent.add(sent.data.len() as u16);
+        }
+    }
+}
+
+/// The result that the frame sent is, if it is one.
+fn is_result<'a>(sending: &'a Sending, sent: &SentFrame) -> Option<&'a TxResult> {
+    sending.results.iter().find(|r| !sent.aborted && r.frame.as_ref() == Some(&sent.data))
+}
+
+fn result_hex(result: &TxResult) -> String {
+    format!("{} ", hex(result.frame.as_deref().unwrap_or_default()))
+}
+
+fn check_bytes(due: &Due, data: &[u8], aborted: bool, place: &str) {
+    let number = due.number;
+    assert_eq!(aborted, due.aborted, "frame {number} arrived at {place}: aborted");
+    let wanted = &due.frame[..usize::from(due.decision.length)];
+    assert!(
+        data == wanted,
+        "frame {number} arrived at {place} changed:\n  arrived {}\n  wanted  {}",
+        hex(data),
+        hex(wanted)
+    );
+}
+
+/// What an event and a decision have in common; meaningless fields are zero.
+#[derive(Debug, PartialEq, Eq)]
+struct Compared {
+    verdict: Verdict,
+    reason: Reason,
+    rule: Option<u8>,
+    bucket: Option<u16>,
+    target: Option<u16>,
+    length: u16,
+    queue: u8,
+    control: bool,
+    out_port: u8,
+}
+
+impl Compared {
+    fn of_event(event: &VerdictEvent) -> Compared {
+        let VerdictEvent { verdict, reason, rule, bucket, target, length, queue, control, out_port, .. } = *event;
+        Compared { verdict, reason, rule, bucket, target, length, queue, control, out_port }.meaningful()
+    }
+
+    fn of_decision(decision: &Decision) -> Compared {
+        let Decision { verdict, reason, rule, bucket, target, length, queue, control, out_port, .. } = *decision;
+        Compared { verdict, reason, rule, bucket, target, length, queue, control, out_port }.meaningful()
+    }
+
+    fn meaningful(mut self) -> Compared {
+        if self.verdict != Verdict::Host {
+            (self.queue, self.control) = (0, false);
+        }
+        if self.verdict != Verdict::Port {
+            self.out_port = 0;
+        }
+        self
+    }
+}
+
+fn head(pending: &VecDeque<Pending>) -> String {
+    pending.front().map(|p| format!("frame {} ({:?}) {}", p.number, p.what, hex(&p.frame))).unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let shown: String = bytes.iter().take(160).map(|b| format!("{b:02x}")).collect();
+    if bytes.len() > 160 { format!("{shown}... ({} bytes)", bytes.len()) } else { shown }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Seeds of random tests.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The seed of a random test: `HASHGATE_SEED` if it is set, otherwise a new one. It is printed, with how to repeat it.
+///
+/// # Panics
+/// If `HASHGATE_SEED` is no number.
+pub fn seed() -> u64 {
+    let seed = match std::env::var("HASHGATE_SEED") {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("HASHGATE_SEED is \"{text}\": write a number, 0..2^64")),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64),
+    };
+    println!("HASHGATE_SEED={seed} repeats this test");
+    seed
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A table word with wrong parity discards the frames that need it, and only those.
+//!
+//! Not for the match slots: they are registers without parity.
+
+use hashgate_packets::builder::ACK;
+use hashgate_regs::defs::{Mode, Reason, Table, Verdict};
+use hashgate_regs::registers::TableSelect;
+use hashgate_sim::{Build, VerdictEvent, WireFrame};
+use hashgate_tables::{Mac, Tables, Target};
+use hashgate_tests::scene::{self, DEDICATED4, MAP, RULE, TARGET, ip4, tcp, tcp4};
+use hashgate_tests::{Bench, for_each_build};
+
+for_each_build!(zone_table, multicast_filter, vip_table, rule_table, target_table, bucket_map, bucket_flags);
+
+const GROUP: Mac = Mac([0x01, 0, 0x5e, 1, 2, 3]);
+
+/// Words of the table from `first` on, read from its shadow and written there again with the parity given.
+fn rewrite(bench: &Bench, table: Table, first: u32, count: u32, bad_parity: bool) {
+    let registers = bench.nic.registers();
+    registers.set_table_select(TableSelect { id: table as u8, active: false, bad_parity: false });
+    registers.set_table_index(first);
+    let words: Vec<u32> = (0..count).map(|_| registers.table_data()).collect();
+    registers.set_table_select(TableSelect { id: table as u8, active: false, bad_parity });
+    registers.set_table_index(first);
+    for word in words {
+        registers.set_table_data(word);
+    }
+}
+
+/// The event of a frame, past the model, which knows nothing of parity.
+fn event(bench: &Bench, frame: &[u8], error: bool) -> VerdictEvent {
+    let mut sim = bench.sim();
+    sim.push_wire(0, WireFrame { data: frame.to_vec(), error, gap: 0 });
+    sim.run_until_idle(100_000).expect("the NIC gets idle");
+    while sim.pop_ingress().is_some() || sim.pop_host().is_some() {}
+    let event = sim.pop_event().expect("a frame, an event");
+    assert_eq!(sim.pop_event(), None);
+    event
+}
+
+/// A frame that needs every table.
+fn needs_all() -> Vec<u8> {
+    [&GROUP.0[..], &tcp4(80, ACK)[6..]].concat()
+}
+
+fn scene(bench: &Bench) -> Tables {
+    let mut tables = scene::tables(&bench.limits());
+    tables.multicast.insert(GROUP);
+    tables
+}
+
+/// Spoils the parity of a whole table (or of the scene's map) with a commit that changes one entry of it elsewhere.
+fn spoilt(build: Build, table: Table, change: impl FnOnce(&mut Tables)) -> Bench {
+    let mut bench = Bench::new(build, 21);
+    let tables = scene(&bench);
+    bench.load(&tables);
+    assert_eq!(event(&bench, &needs_all(), false).reason, Reason::Map);
+    assert_eq!(bench.nic.faults().parity_errors, 0);
+    let mut changed = tables.clone();
+    change(&mut changed);
+    bench.nic.stage(&changed).expect("staged");
+    let registers = bench.nic.registers();
+    // What the driver has checked last is the one table that changed.
+    let (first, count) = (registers.check_first(), registers.check_count());
+    assert_eq!(registers.table_select().id, table as u8);
+    rewrite(&bench, table, first, count, true);
+    registers.set_check(true);
+    while registers.status().check_busy {}
+    assert!(registers.check_result(), "parity is no content");
+    bench.nic.commit().expect("committed");
+    bench
+}
+
+/// The frame is discarded for its parity, counted and reported, by no rule and no target.
+fn assert_discards(bench: &mut Bench) {
+    let before = bench.counted(Verdict::Discard, Reason::TableParity).packets;
+    let rules = bench.nic.rule_counter(RULE);
+    let targets = bench.nic.target_counter(TARGET);
+    let errors = bench.nic.faults().parity_errors;
+    bench.nic.clear_faults();
+    let event = event(bench, &needs_all(), false);
+    assert_eq!((event.verdict, event.reason), (Verdict::Discard, Reason::TableParity));
+    assert_eq!(bench.counted(Verdict::Discard, Reason::TableParity).packets, before + 1);
+    assert_eq!((bench.nic.rule_counter(RULE), bench.nic.target_counter(TARGET)), (rules, targets));
+    let faults = bench.nic.faults();
+    assert!(faults.parity && faults.parity_errors > errors, "{faults:?}");
+    // A late check still beats it.
+    assert_eq!(self::event(bench, &needs_all(), true).reason, Reason::FrameError);
+}
+
+/// With the scene loaded again into the other bank everything is as before.
+fn assert_recovers(mut bench: Bench) {
+    let tables = scene(&bench);
+    bench.nic.load(&tables).expect("loaded");
+    bench.nic.clear_faults();
+    assert_eq!(event(&bench, &needs_all(), false).reason, Reason::Map);
+    assert!(!bench.nic.faults().parity);
+}
+
+/// Frames that do not get as far as the table are not touched.
+fn assert_spares(bench: &Bench, frame: &[u8], reason: Reason) {
+    assert_eq!(event(bench, frame, false).reason, reason);
+}
+
+fn dedicated() -> Vec<u8> {
+    scene::frame(ip4(DEDICATED4, tcp(80, ACK)))
+}
+
+fn zone_table(build: Build) {
+    let mut bench = spoilt(build, Table::Zone, |tables| {
+        tables.zones.insert((0, 4000), 1);
+    });
+    assert_discards(&mut bench);
+    assert_recovers(bench);
+}
+
+fn multicast_filter(build: Build) {
+    let mut bench = spoilt(build, Table::Mac, |tables| {
+        tables.multicast.insert(Mac([1, 0, 0x5e, 9, 9, 9]));
+    });
+    assert_discards(&mut bench);
+    assert_spares(&bench, &tcp4(80, ACK), Reason::Map);
+    assert_recovers(bench);
+}
+
+fn vip_table(build: Build) {
+    let mut bench = spoilt(build, Table::Vip, |tables| {
+        tables.vips[2].addr = [192, 0, 2, 2].into();
+    });
+    assert_discards(&mut bench);
+    assert_recovers(bench);
+}
+
+fn rule_table(build: Build) {
+    let mut bench = spoilt(build, Table::Rule, |tables| {
+        tables.rules.insert(40, scene::rule(MAP));
+    });
+    assert_discards(&mut bench);
+    assert_spares(&bench, &dedicated(), Reason::Dedicated);
+    assert_recovers(bench);
+}
+
+fn target_table(build: Build) {
+    let mut bench = spoilt(build, Table::Target, |tables| {
+        tables.targets.insert(700, Target::deliver(1));
+    });
+    assert_discards(&mut bench);
+    assert_spares(&bench, &dedicated(), Reason::Dedicated);
+    // Blocked before the target is asked: still so.
+    let mut blocked = scene(&bench);
+    blocked.targets.insert(700, Target::deliver(1));
+    blocked.rules.get_mut(&RULE).expect("the rule").mode = Mode::Disabled;
+    bench.nic.stage(&blocked).expect("staged");
+    bench.nic.commit().expect("committed");
+    assert_spares(&bench, &needs_all(), Reason::RuleDisabled);
+    assert_recovers(bench);
+}
+
+fn bucket_map(build: Build) {
+    let mut bench = spoilt(build, Table::Map, |tables| {
+        let owners = tables.maps.get_mut(&MAP).expect("the map");
+        owners[4095] = scene::DEFAULT_TARGET;
+    });
+    assert_discards(&mut bench);
+    assert_spares(&bench, &dedicated(), Reason::Dedicated);
+    // Another map has its own words.
+    assert_spares(&bench, &tcp4(1, ACK), Reason::DefaultHost);
+    assert_recovers(bench);
+}
+
+fn bucket_flags(build: Build) {
+    let mut bench = Bench::new(build, 22);
+    let tables = scene(&bench);
+    bench.load(&tables);
+    let (first, count) = (256 * u32::from(MAP), 256);
+    rewrite(&bench, Table::Flags, first, count, true);
+    assert_discards(&mut bench);
+    assert_spares(&bench, &dedicated(), Reason::Dedicated);
+    rewrite(&bench, Table::Flags, first, count, false);
+    assert_eq!(event(&bench, &needs_all(), false).reason, Reason::Map);
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The NIC does what the model says, whatever arrives, while tables, settings and flags change and host and wires stall.
+//!
+//! At least 200 000 frames for each build, in two tests that run side by side; each of them goes on until every
+//! combination that can be reached has been, and fails if one has not after twice as many frames. `HASHGATE_FRAMES` asks
+//! for a short run of so many frames that need not see every combination: the judge of deliberate RTL bugs.
+
+use hashgate_model::Nic as Model;
+use hashgate_packets::random::{Generator, Profile};
+use hashgate_packets::tables::{Options, change, flag_change, switch, tables};
+use hashgate_sim::{Build, Ready};
+use hashgate_tables::{Limits, Tables};
+use hashgate_tests::{Bench, for_each_build, seed};
+use rand::{Rng, RngCore};
+
+/// Frames of each test.
+const FRAMES: u64 = 100_000;
+/// Rounds from one fresh set of tables to the next.
+const TABLES_ROUNDS: u64 = 60;
+
+for_each_build!(first_half, second_half);
+
+/// Frames of a short run, if one is asked for.
+fn short_run() -> Option<u64> {
+    let text = std::env::var("HASHGATE_FRAMES").ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("HASHGATE_FRAMES is \"{text}\": write a number of frames")))
+}
+
+fn first_half(build: Build) {
+    random_equivalence(build, seed());
+}
+
+fn second_half(build: Build) {
+    random_equivalence(build, seed().wrapping_add(1));
+}
+
+/// How hard a round is for the buffers.
+fn readiness(rng: &mut impl Rng) -> Ready {
+    match rng.random_range(0..10) {
+        0..5 => Ready::Always,
+        5 => Ready::Never,
+        _ => Ready::Random { seed: rng.next_u64(), permille: rng.random_range(50..1000) },
+    }
+}
+
+/// Queues frames on the wires and from the host. Ports that share a pipeline take turns or pause, so that they never
+/// offer more than it takes.
+fn traffic(bench: &mut Bench, generator: &mut Generator, frames: u64) {
+    let limits = bench.limits();
+    let beat = usize::from(bench.nic.info().beat_bytes);
+    let alone =
+        (limits.ports > 1 && generator.rng().random_bool(0.3)).then(|| generator.rng().random_range(0..limits.ports));
+    let close = generator.rng().random_bool(0.5);
+    for _ in 0..frames {
+        let generated = generator.frame();
+        let beats = (generated.frame.len() + 4).div_ceil(beat) as u32;
+        let mut gap = if close { 0 } else { generator.rng().random_range(0..30) };
+        match alone {
+            Some(port) if port != generated.port => continue,
+            None if limits.ports > 1 => gap += beats,
+            _ => {}
+        }
+        bench.receive_random(&generated, gap);
+        if generator.rng().random_bool(0.15) {
+            let from_host = generator.host_frame();
+            bench.send(&from_host);
+        }
+    }
+}
+
+fn random_equivalence(build: Build, seed: u64) {
+    let mut bench = Bench::new(build, seed as u32 | 1);
+    let limits: Limits = bench.limits();
+    let mut loaded = Tables::default();
+    let mut generator = Generator::new(seed, &loaded, Profile::mixed(limits.ports));
+    let mut round = 0;
+    let short = short_run();
+    let received = |model: &Model| model.counters.received().packets;
+    loop {
+        if round % TABLES_ROUNDS == 0 {
+            let dangling = generator.rng().random_bool(0.7);
+            let full = round % (4 * TABLES_ROUNDS) == TABLES_ROUNDS;
+            loaded = tables(generator.rng().next_u64(), &limits, Options { dangling, full });
+            bench.load(&loaded);
+        } else {
+            switch(generator.rng(), &mut loaded.settings);
+            for _ in 0..20 {
+                let (map, bucket, flags) = flag_change(generator.rng(), &loaded);
+                loaded.flags.insert((map, bucket), flags);
+            }
+            bench.set_settings(&loaded.settings);
+            bench.set_flags(&loaded.flags);
+            let enabled = generator.rng().random_bool(0.95);
+            bench.enable(enabled);
+            let leased = generator.rng().random_bool(0.9);
+            bench.lease(leased);
+        }
+        generator.set_tables(&loaded);
+        let (host, wire) = (readiness(generator.rng()), readiness(generator.rng()));
+        bench.set_ready(host, wire);
+        traffic(&mut bench, &mut generator, 150);
+        for _ in 0..4 {
+            change(generator.rng(), &limits, &mut loaded, true);
+        }
+        bench.commit(&loaded, |bench| traffic(bench, &mut generator, 150));
+        while bench.sim().rx_pending() > 0 {
+            bench.run(1000);
+            let (host, wire) = (readiness(generator.rng()), readiness(generator.rng()));
+            bench.set_ready(host, wire);
+        }
+        bench.settle();
+        round += 1;
+        let frames = received(&bench.board.model);
+        let complete = bench.board.coverage.missing().is_empty();
+        let done = match short {
+            Some(wanted) => frames >= wanted,
+            None => (frames >= FRAMES && complete) || frames >= 2 * FRAMES,
+        };
+        if done {
+            break;
+        }
+    }
+    bench.compare_counters();
+    println!("{} frames in {} cycles, {round} commits", received(&bench.board.model), bench.sim().cycle());
+    println!("{} frames met a full buffer; host: {:?}", bench.board.full, bench.board.host_tx);
+    println!("{}", bench.board.coverage);
+    if short.is_some() {
+        return;
+    }
+    assert!(bench.board.full > 0, "stalls never filled a buffer");
+    let missing: Vec<String> = bench.board.coverage.missing().iter().map(ToString::to_string).collect();
+    assert!(missing.is_empty(), "{} combinations never seen:\n{}", missing.len(), missing.join("\n"));
+}
