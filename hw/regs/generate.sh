@@ -27,7 +27,7 @@ rtl=hw/rtl/generated
 mkdir -p "$new/$rtl" "$new/driver/regs/src" "$new/docs/reference"
 
 "$venv/bin/peakrdl" regblock hw/regs/hashgate.rdl -o "$new/$rtl" --cpuif passthrough --type-style hier \
-    --addr-width 12 --rt-read-fanin --rt-read-response >"$new/log" 2>&1 || {
+    --rt-read-fanin --rt-read-response >"$new/log" 2>&1 || {
     cat "$new/log" >&2
     exit 1
 }

@@ -10,7 +10,7 @@ module hashgate_regs (
 
         input wire s_cpuif_req,
         input wire s_cpuif_req_is_wr,
-        input wire [11:0] s_cpuif_addr,
+        input wire [9:0] s_cpuif_addr,
         input wire [31:0] s_cpuif_wr_data,
         input wire [31:0] s_cpuif_wr_biten,
         output wire s_cpuif_req_stall_wr,
@@ -30,7 +30,7 @@ module hashgate_regs (
     //--------------------------------------------------------------------------
     logic cpuif_req;
     logic cpuif_req_is_wr;
-    logic [11:0] cpuif_addr;
+    logic [9:0] cpuif_addr;
     logic [31:0] cpuif_wr_data;
     logic [31:0] cpuif_wr_biten;
     logic cpuif_req_stall_wr;
@@ -141,7 +141,7 @@ module hashgate_regs (
     logic decoded_err;
     logic decoded_req_is_external;
 
-    logic [11:0] decoded_addr;
+    logic [9:0] decoded_addr;
     logic decoded_req;
     logic decoded_req_is_wr;
     logic [31:0] decoded_wr_data;
@@ -154,84 +154,84 @@ module hashgate_regs (
         is_external = '0;
         is_valid_addr = '1; // No valid address check
         is_valid_rw = '1; // No valid RW check
-        decoded_reg_strb.id = cpuif_req_masked & (cpuif_addr == 12'h0) & !cpuif_req_is_wr;
-        decoded_reg_strb.version = cpuif_req_masked & (cpuif_addr == 12'h4) & !cpuif_req_is_wr;
-        decoded_reg_strb.build0 = cpuif_req_masked & (cpuif_addr == 12'h8) & !cpuif_req_is_wr;
-        decoded_reg_strb.build1 = cpuif_req_masked & (cpuif_addr == 12'hc) & !cpuif_req_is_wr;
-        decoded_reg_strb.build2 = cpuif_req_masked & (cpuif_addr == 12'h10) & !cpuif_req_is_wr;
-        decoded_reg_strb.clock_khz = cpuif_req_masked & (cpuif_addr == 12'h14) & !cpuif_req_is_wr;
-        decoded_reg_strb.build3 = cpuif_req_masked & (cpuif_addr == 12'h18) & !cpuif_req_is_wr;
-        decoded_reg_strb.control = cpuif_req_masked & (cpuif_addr == 12'h20);
-        decoded_reg_strb.full_reset = cpuif_req_masked & (cpuif_addr == 12'h24) & cpuif_req_is_wr;
-        decoded_reg_strb.status = cpuif_req_masked & (cpuif_addr == 12'h28) & !cpuif_req_is_wr;
-        decoded_reg_strb.fault = cpuif_req_masked & (cpuif_addr == 12'h2c);
-        decoded_reg_strb.station_mac_low = cpuif_req_masked & (cpuif_addr == 12'h30);
-        decoded_reg_strb.station_mac_high = cpuif_req_masked & (cpuif_addr == 12'h34);
-        decoded_reg_strb.cluster_mac_low = cpuif_req_masked & (cpuif_addr == 12'h38);
-        decoded_reg_strb.cluster_mac_high = cpuif_req_masked & (cpuif_addr == 12'h3c);
-        decoded_reg_strb.mask_mac_low = cpuif_req_masked & (cpuif_addr == 12'h40);
-        decoded_reg_strb.mask_mac_high = cpuif_req_masked & (cpuif_addr == 12'h44);
+        decoded_reg_strb.id = cpuif_req_masked & (cpuif_addr == 10'h0) & !cpuif_req_is_wr;
+        decoded_reg_strb.version = cpuif_req_masked & (cpuif_addr == 10'h4) & !cpuif_req_is_wr;
+        decoded_reg_strb.build0 = cpuif_req_masked & (cpuif_addr == 10'h8) & !cpuif_req_is_wr;
+        decoded_reg_strb.build1 = cpuif_req_masked & (cpuif_addr == 10'hc) & !cpuif_req_is_wr;
+        decoded_reg_strb.build2 = cpuif_req_masked & (cpuif_addr == 10'h10) & !cpuif_req_is_wr;
+        decoded_reg_strb.clock_khz = cpuif_req_masked & (cpuif_addr == 10'h14) & !cpuif_req_is_wr;
+        decoded_reg_strb.build3 = cpuif_req_masked & (cpuif_addr == 10'h18) & !cpuif_req_is_wr;
+        decoded_reg_strb.control = cpuif_req_masked & (cpuif_addr == 10'h20);
+        decoded_reg_strb.full_reset = cpuif_req_masked & (cpuif_addr == 10'h24) & cpuif_req_is_wr;
+        decoded_reg_strb.status = cpuif_req_masked & (cpuif_addr == 10'h28) & !cpuif_req_is_wr;
+        decoded_reg_strb.fault = cpuif_req_masked & (cpuif_addr == 10'h2c);
+        decoded_reg_strb.station_mac_low = cpuif_req_masked & (cpuif_addr == 10'h30);
+        decoded_reg_strb.station_mac_high = cpuif_req_masked & (cpuif_addr == 10'h34);
+        decoded_reg_strb.cluster_mac_low = cpuif_req_masked & (cpuif_addr == 10'h38);
+        decoded_reg_strb.cluster_mac_high = cpuif_req_masked & (cpuif_addr == 10'h3c);
+        decoded_reg_strb.mask_mac_low = cpuif_req_masked & (cpuif_addr == 10'h40);
+        decoded_reg_strb.mask_mac_high = cpuif_req_masked & (cpuif_addr == 10'h44);
         for(int i0=0; i0<13; i0++) begin
-            decoded_reg_strb.hash_key[i0] = cpuif_req_masked & (cpuif_addr == 12'h50 + (12)'(i0) * 12'h4);
+            decoded_reg_strb.hash_key[i0] = cpuif_req_masked & (cpuif_addr == 10'h50 + (10)'(i0) * 10'h4);
         end
-        decoded_reg_strb.table_select = cpuif_req_masked & (cpuif_addr == 12'h90);
-        decoded_reg_strb.table_index = cpuif_req_masked & (cpuif_addr == 12'h94);
-        decoded_reg_strb.table_data = cpuif_req_masked & (cpuif_addr == 12'h98);
-        is_external |= cpuif_req_masked & (cpuif_addr == 12'h98);
-        decoded_reg_strb.check_first = cpuif_req_masked & (cpuif_addr == 12'ha0);
-        decoded_reg_strb.check_count = cpuif_req_masked & (cpuif_addr == 12'ha4);
-        decoded_reg_strb.check_expect = cpuif_req_masked & (cpuif_addr == 12'ha8);
-        decoded_reg_strb.check = cpuif_req_masked & (cpuif_addr == 12'hac) & cpuif_req_is_wr;
-        is_external |= cpuif_req_masked & (cpuif_addr == 12'hac) & cpuif_req_is_wr;
-        decoded_reg_strb.check_crc = cpuif_req_masked & (cpuif_addr == 12'hb0) & !cpuif_req_is_wr;
-        decoded_reg_strb.check_result = cpuif_req_masked & (cpuif_addr == 12'hb4) & !cpuif_req_is_wr;
+        decoded_reg_strb.table_select = cpuif_req_masked & (cpuif_addr == 10'h90);
+        decoded_reg_strb.table_index = cpuif_req_masked & (cpuif_addr == 10'h94);
+        decoded_reg_strb.table_data = cpuif_req_masked & (cpuif_addr == 10'h98);
+        is_external |= cpuif_req_masked & (cpuif_addr == 10'h98);
+        decoded_reg_strb.check_first = cpuif_req_masked & (cpuif_addr == 10'ha0);
+        decoded_reg_strb.check_count = cpuif_req_masked & (cpuif_addr == 10'ha4);
+        decoded_reg_strb.check_expect = cpuif_req_masked & (cpuif_addr == 10'ha8);
+        decoded_reg_strb.check = cpuif_req_masked & (cpuif_addr == 10'hac) & cpuif_req_is_wr;
+        is_external |= cpuif_req_masked & (cpuif_addr == 10'hac) & cpuif_req_is_wr;
+        decoded_reg_strb.check_crc = cpuif_req_masked & (cpuif_addr == 10'hb0) & !cpuif_req_is_wr;
+        decoded_reg_strb.check_result = cpuif_req_masked & (cpuif_addr == 10'hb4) & !cpuif_req_is_wr;
         for(int i0=0; i0<3; i0++) begin
-            decoded_reg_strb.commit_maps[i0] = cpuif_req_masked & (cpuif_addr == 12'hc0 + (12)'(i0) * 12'h4);
+            decoded_reg_strb.commit_maps[i0] = cpuif_req_masked & (cpuif_addr == 10'hc0 + (10)'(i0) * 10'h4);
         end
-        decoded_reg_strb.commit = cpuif_req_masked & (cpuif_addr == 12'hcc) & cpuif_req_is_wr;
-        is_external |= cpuif_req_masked & (cpuif_addr == 12'hcc) & cpuif_req_is_wr;
-        decoded_reg_strb.generation = cpuif_req_masked & (cpuif_addr == 12'hd0) & !cpuif_req_is_wr;
-        decoded_reg_strb.verified_tables = cpuif_req_masked & (cpuif_addr == 12'hd4) & !cpuif_req_is_wr;
+        decoded_reg_strb.commit = cpuif_req_masked & (cpuif_addr == 10'hcc) & cpuif_req_is_wr;
+        is_external |= cpuif_req_masked & (cpuif_addr == 10'hcc) & cpuif_req_is_wr;
+        decoded_reg_strb.generation = cpuif_req_masked & (cpuif_addr == 10'hd0) & !cpuif_req_is_wr;
+        decoded_reg_strb.verified_tables = cpuif_req_masked & (cpuif_addr == 10'hd4) & !cpuif_req_is_wr;
         for(int i0=0; i0<3; i0++) begin
-            decoded_reg_strb.map_valid[i0] = cpuif_req_masked & (cpuif_addr == 12'hd8 + (12)'(i0) * 12'h4) & !cpuif_req_is_wr;
+            decoded_reg_strb.map_valid[i0] = cpuif_req_masked & (cpuif_addr == 10'hd8 + (10)'(i0) * 10'h4) & !cpuif_req_is_wr;
         end
         for(int i0=0; i0<3; i0++) begin
-            decoded_reg_strb.map_verified[i0] = cpuif_req_masked & (cpuif_addr == 12'he4 + (12)'(i0) * 12'h4) & !cpuif_req_is_wr;
+            decoded_reg_strb.map_verified[i0] = cpuif_req_masked & (cpuif_addr == 10'he4 + (10)'(i0) * 10'h4) & !cpuif_req_is_wr;
         end
-        decoded_reg_strb.time_ns[0] = cpuif_req_masked & (cpuif_addr == 12'h100) & !cpuif_req_is_wr;
-        decoded_reg_strb.time_ns[1] = cpuif_req_masked & (cpuif_addr == 12'h104) & !cpuif_req_is_wr;
-        decoded_reg_strb.time_increment = cpuif_req_masked & (cpuif_addr == 12'h108);
-        decoded_reg_strb.lease_deadline[0] = cpuif_req_masked & (cpuif_addr == 12'h110);
-        decoded_reg_strb.lease_deadline[1] = cpuif_req_masked & (cpuif_addr == 12'h114);
-        decoded_reg_strb.lease_ctrl = cpuif_req_masked & (cpuif_addr == 12'h118);
+        decoded_reg_strb.time_ns[0] = cpuif_req_masked & (cpuif_addr == 10'h100) & !cpuif_req_is_wr;
+        decoded_reg_strb.time_ns[1] = cpuif_req_masked & (cpuif_addr == 10'h104) & !cpuif_req_is_wr;
+        decoded_reg_strb.time_increment = cpuif_req_masked & (cpuif_addr == 10'h108);
+        decoded_reg_strb.lease_deadline[0] = cpuif_req_masked & (cpuif_addr == 10'h110);
+        decoded_reg_strb.lease_deadline[1] = cpuif_req_masked & (cpuif_addr == 10'h114);
+        decoded_reg_strb.lease_ctrl = cpuif_req_masked & (cpuif_addr == 10'h118);
         for(int i0=0; i0<8; i0++) begin
-            decoded_reg_strb.scratch[i0] = cpuif_req_masked & (cpuif_addr == 12'h120 + (12)'(i0) * 12'h4);
+            decoded_reg_strb.scratch[i0] = cpuif_req_masked & (cpuif_addr == 10'h120 + (10)'(i0) * 10'h4);
         end
-        decoded_reg_strb.parity_errors = cpuif_req_masked & (cpuif_addr == 12'h140) & !cpuif_req_is_wr;
-        decoded_reg_strb.scrub_errors = cpuif_req_masked & (cpuif_addr == 12'h144) & !cpuif_req_is_wr;
-        decoded_reg_strb.scrub_map = cpuif_req_masked & (cpuif_addr == 12'h148) & !cpuif_req_is_wr;
-        decoded_reg_strb.scrub_interval = cpuif_req_masked & (cpuif_addr == 12'h14c);
+        decoded_reg_strb.parity_errors = cpuif_req_masked & (cpuif_addr == 10'h140) & !cpuif_req_is_wr;
+        decoded_reg_strb.scrub_errors = cpuif_req_masked & (cpuif_addr == 10'h144) & !cpuif_req_is_wr;
+        decoded_reg_strb.scrub_map = cpuif_req_masked & (cpuif_addr == 10'h148) & !cpuif_req_is_wr;
+        decoded_reg_strb.scrub_interval = cpuif_req_masked & (cpuif_addr == 10'h14c);
         for(int i0=0; i0<2; i0++) begin
-            decoded_reg_strb.port[i0].rx_overrun[0] = cpuif_req_masked & (cpuif_addr == 12'h180 + (12)'(i0) * 12'h40) & !cpuif_req_is_wr;
-            decoded_reg_strb.port[i0].rx_overrun[1] = cpuif_req_masked & (cpuif_addr == 12'h184 + (12)'(i0) * 12'h40) & !cpuif_req_is_wr;
-            decoded_reg_strb.port[i0].tx_packets[0] = cpuif_req_masked & (cpuif_addr == 12'h188 + (12)'(i0) * 12'h40) & !cpuif_req_is_wr;
-            decoded_reg_strb.port[i0].tx_packets[1] = cpuif_req_masked & (cpuif_addr == 12'h18c + (12)'(i0) * 12'h40) & !cpuif_req_is_wr;
-            decoded_reg_strb.port[i0].tx_bytes[0] = cpuif_req_masked & (cpuif_addr == 12'h190 + (12)'(i0) * 12'h40) & !cpuif_req_is_wr;
-            decoded_reg_strb.port[i0].tx_bytes[1] = cpuif_req_masked & (cpuif_addr == 12'h194 + (12)'(i0) * 12'h40) & !cpuif_req_is_wr;
-            decoded_reg_strb.port[i0].tx_aborted = cpuif_req_masked & (cpuif_addr == 12'h198 + (12)'(i0) * 12'h40) & !cpuif_req_is_wr;
+            decoded_reg_strb.port[i0].rx_overrun[0] = cpuif_req_masked & (cpuif_addr == 10'h180 + (10)'(i0) * 10'h40) & !cpuif_req_is_wr;
+            decoded_reg_strb.port[i0].rx_overrun[1] = cpuif_req_masked & (cpuif_addr == 10'h184 + (10)'(i0) * 10'h40) & !cpuif_req_is_wr;
+            decoded_reg_strb.port[i0].tx_packets[0] = cpuif_req_masked & (cpuif_addr == 10'h188 + (10)'(i0) * 10'h40) & !cpuif_req_is_wr;
+            decoded_reg_strb.port[i0].tx_packets[1] = cpuif_req_masked & (cpuif_addr == 10'h18c + (10)'(i0) * 10'h40) & !cpuif_req_is_wr;
+            decoded_reg_strb.port[i0].tx_bytes[0] = cpuif_req_masked & (cpuif_addr == 10'h190 + (10)'(i0) * 10'h40) & !cpuif_req_is_wr;
+            decoded_reg_strb.port[i0].tx_bytes[1] = cpuif_req_masked & (cpuif_addr == 10'h194 + (10)'(i0) * 10'h40) & !cpuif_req_is_wr;
+            decoded_reg_strb.port[i0].tx_aborted = cpuif_req_masked & (cpuif_addr == 10'h198 + (10)'(i0) * 10'h40) & !cpuif_req_is_wr;
         end
-        decoded_reg_strb.host_tx.packets[0] = cpuif_req_masked & (cpuif_addr == 12'h200) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.packets[1] = cpuif_req_masked & (cpuif_addr == 12'h204) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.bytes[0] = cpuif_req_masked & (cpuif_addr == 12'h208) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.bytes[1] = cpuif_req_masked & (cpuif_addr == 12'h20c) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.dropped[0] = cpuif_req_masked & (cpuif_addr == 12'h210) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.dropped[1] = cpuif_req_masked & (cpuif_addr == 12'h214) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.masked[0] = cpuif_req_masked & (cpuif_addr == 12'h218) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.masked[1] = cpuif_req_masked & (cpuif_addr == 12'h21c) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.arp[0] = cpuif_req_masked & (cpuif_addr == 12'h220) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.arp[1] = cpuif_req_masked & (cpuif_addr == 12'h224) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.nd[0] = cpuif_req_masked & (cpuif_addr == 12'h228) & !cpuif_req_is_wr;
-        decoded_reg_strb.host_tx.nd[1] = cpuif_req_masked & (cpuif_addr == 12'h22c) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.packets[0] = cpuif_req_masked & (cpuif_addr == 10'h200) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.packets[1] = cpuif_req_masked & (cpuif_addr == 10'h204) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.bytes[0] = cpuif_req_masked & (cpuif_addr == 10'h208) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.bytes[1] = cpuif_req_masked & (cpuif_addr == 10'h20c) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.dropped[0] = cpuif_req_masked & (cpuif_addr == 10'h210) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.dropped[1] = cpuif_req_masked & (cpuif_addr == 10'h214) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.masked[0] = cpuif_req_masked & (cpuif_addr == 10'h218) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.masked[1] = cpuif_req_masked & (cpuif_addr == 10'h21c) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.arp[0] = cpuif_req_masked & (cpuif_addr == 10'h220) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.arp[1] = cpuif_req_masked & (cpuif_addr == 10'h224) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.nd[0] = cpuif_req_masked & (cpuif_addr == 10'h228) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_tx.nd[1] = cpuif_req_masked & (cpuif_addr == 10'h22c) & !cpuif_req_is_wr;
         decoded_err = '0;
         decoded_req_is_external = is_external;
     end
@@ -1999,8 +1999,8 @@ module hashgate_regs (
         end
     end
 
-    logic [11:0] rd_mux_addr;
-    logic [11:0] pending_rd_addr;
+    logic [9:0] rd_mux_addr;
+    logic [9:0] pending_rd_addr;
     // Hold read mux address to guarantee it is stable throughout any external accesses
     always_ff @(posedge clk) begin
         if(rst) begin
@@ -2014,241 +2014,241 @@ module hashgate_regs (
     logic readback_err;
     logic readback_done;
     logic [31:0] readback_data;
-    function automatic bit [6:0] ad_low(bit [11:0] addr);
-        return addr[6:0];
+    function automatic bit [5:0] ad_low(bit [9:0] addr);
+        return addr[5:0];
     endfunction
-    function automatic bit [4:0] ad_hi(bit [11:0] addr);
-        return addr[11:7];
+    function automatic bit [3:0] ad_hi(bit [9:0] addr);
+        return addr[9:6];
     endfunction
 
     // readback stage 1
-    logic [31:0] readback_data_rt_c[32];
+    logic [31:0] readback_data_rt_c[16];
     always_comb begin
-        automatic logic [31:0] readback_data_var[32];
-        for(int i=0; i<32; i++) readback_data_var[i] = '0;
-        if(ad_low(rd_mux_addr) == ad_low(12'h0)) begin
-            readback_data_var[ad_hi(12'h0)][31:0] = 32'h48474154;
+        automatic logic [31:0] readback_data_var[16];
+        for(int i=0; i<16; i++) readback_data_var[i] = '0;
+        if(ad_low(rd_mux_addr) == ad_low(10'h0)) begin
+            readback_data_var[ad_hi(10'h0)][31:0] = 32'h48474154;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h4)) begin
-            readback_data_var[ad_hi(12'h4)][15:0] = 16'h0;
-            readback_data_var[ad_hi(12'h4)][31:16] = 16'h1;
+        if(ad_low(rd_mux_addr) == ad_low(10'h4)) begin
+            readback_data_var[ad_hi(10'h4)][15:0] = 16'h0;
+            readback_data_var[ad_hi(10'h4)][31:16] = 16'h1;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h8)) begin
-            readback_data_var[ad_hi(12'h8)][7:0] = hwif_in.build0.beat_bytes.next;
-            readback_data_var[ad_hi(12'h8)][11:8] = hwif_in.build0.ports.next;
-            readback_data_var[ad_hi(12'h8)][12] = hwif_in.build0.fcs.next;
-            readback_data_var[ad_hi(12'h8)][31:16] = hwif_in.build0.latency.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'h8)) begin
+            readback_data_var[ad_hi(10'h8)][7:0] = hwif_in.build0.beat_bytes.next;
+            readback_data_var[ad_hi(10'h8)][11:8] = hwif_in.build0.ports.next;
+            readback_data_var[ad_hi(10'h8)][12] = hwif_in.build0.fcs.next;
+            readback_data_var[ad_hi(10'h8)][31:16] = hwif_in.build0.latency.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'hc)) begin
-            readback_data_var[ad_hi(12'hc)][7:0] = hwif_in.build1.rules.next;
-            readback_data_var[ad_hi(12'hc)][15:8] = hwif_in.build1.maps.next;
-            readback_data_var[ad_hi(12'hc)][23:16] = hwif_in.build1.buckets_log2.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'hc)) begin
+            readback_data_var[ad_hi(10'hc)][7:0] = hwif_in.build1.rules.next;
+            readback_data_var[ad_hi(10'hc)][15:8] = hwif_in.build1.maps.next;
+            readback_data_var[ad_hi(10'hc)][23:16] = hwif_in.build1.buckets_log2.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h10)) begin
-            readback_data_var[ad_hi(12'h10)][15:0] = hwif_in.build2.targets.next;
-            readback_data_var[ad_hi(12'h10)][31:16] = hwif_in.build2.vips.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'h10)) begin
+            readback_data_var[ad_hi(10'h10)][15:0] = hwif_in.build2.targets.next;
+            readback_data_var[ad_hi(10'h10)][31:16] = hwif_in.build2.vips.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h14)) begin
-            readback_data_var[ad_hi(12'h14)][31:0] = hwif_in.clock_khz.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'h14)) begin
+            readback_data_var[ad_hi(10'h14)][31:0] = hwif_in.clock_khz.value.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h18)) begin
-            readback_data_var[ad_hi(12'h18)][15:0] = hwif_in.build3.multicast.next;
-            readback_data_var[ad_hi(12'h18)][31:16] = hwif_in.build3.exact_rows.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'h18)) begin
+            readback_data_var[ad_hi(10'h18)][15:0] = hwif_in.build3.multicast.next;
+            readback_data_var[ad_hi(10'h18)][31:16] = hwif_in.build3.exact_rows.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h20)) begin
-            readback_data_var[ad_hi(12'h20)][0] = field_storage.control.enable.value;
-            readback_data_var[ad_hi(12'h20)][1] = field_storage.control.icmp_owner.value;
-            readback_data_var[ad_hi(12'h20)][3:2] = field_storage.control.other_ip.value;
-            readback_data_var[ad_hi(12'h20)][4] = field_storage.control.promiscuous.value;
-            readback_data_var[ad_hi(12'h20)][5] = field_storage.control.all_multicast.value;
-            readback_data_var[ad_hi(12'h20)][6] = field_storage.control.mask_source.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h20)) begin
+            readback_data_var[ad_hi(10'h20)][0] = field_storage.control.enable.value;
+            readback_data_var[ad_hi(10'h20)][1] = field_storage.control.icmp_owner.value;
+            readback_data_var[ad_hi(10'h20)][3:2] = field_storage.control.other_ip.value;
+            readback_data_var[ad_hi(10'h20)][4] = field_storage.control.promiscuous.value;
+            readback_data_var[ad_hi(10'h20)][5] = field_storage.control.all_multicast.value;
+            readback_data_var[ad_hi(10'h20)][6] = field_storage.control.mask_source.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h28)) begin
-            readback_data_var[ad_hi(12'h28)][0] = hwif_in.status.ready.next;
-            readback_data_var[ad_hi(12'h28)][1] = hwif_in.status.lease_expired.next;
-            readback_data_var[ad_hi(12'h28)][2] = hwif_in.status.commit_busy.next;
-            readback_data_var[ad_hi(12'h28)][3] = hwif_in.status.check_busy.next;
-            readback_data_var[ad_hi(12'h28)][4] = hwif_in.status.lease_armed.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'h28)) begin
+            readback_data_var[ad_hi(10'h28)][0] = hwif_in.status.ready.next;
+            readback_data_var[ad_hi(10'h28)][1] = hwif_in.status.lease_expired.next;
+            readback_data_var[ad_hi(10'h28)][2] = hwif_in.status.commit_busy.next;
+            readback_data_var[ad_hi(10'h28)][3] = hwif_in.status.check_busy.next;
+            readback_data_var[ad_hi(10'h28)][4] = hwif_in.status.lease_armed.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h2c)) begin
-            readback_data_var[ad_hi(12'h2c)][0] = field_storage.fault.commit_refused.value;
-            readback_data_var[ad_hi(12'h2c)][1] = field_storage.fault.parity.value;
-            readback_data_var[ad_hi(12'h2c)][2] = field_storage.fault.scrub.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h2c)) begin
+            readback_data_var[ad_hi(10'h2c)][0] = field_storage.fault.commit_refused.value;
+            readback_data_var[ad_hi(10'h2c)][1] = field_storage.fault.parity.value;
+            readback_data_var[ad_hi(10'h2c)][2] = field_storage.fault.scrub.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h30)) begin
-            readback_data_var[ad_hi(12'h30)][31:0] = field_storage.station_mac_low.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h30)) begin
+            readback_data_var[ad_hi(10'h30)][31:0] = field_storage.station_mac_low.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h34)) begin
-            readback_data_var[ad_hi(12'h34)][15:0] = field_storage.station_mac_high.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h34)) begin
+            readback_data_var[ad_hi(10'h34)][15:0] = field_storage.station_mac_high.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h38)) begin
-            readback_data_var[ad_hi(12'h38)][31:0] = field_storage.cluster_mac_low.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h38)) begin
+            readback_data_var[ad_hi(10'h38)][31:0] = field_storage.cluster_mac_low.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h3c)) begin
-            readback_data_var[ad_hi(12'h3c)][15:0] = field_storage.cluster_mac_high.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h3c)) begin
+            readback_data_var[ad_hi(10'h3c)][15:0] = field_storage.cluster_mac_high.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h40)) begin
-            readback_data_var[ad_hi(12'h40)][31:0] = field_storage.mask_mac_low.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h40)) begin
+            readback_data_var[ad_hi(10'h40)][31:0] = field_storage.mask_mac_low.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h44)) begin
-            readback_data_var[ad_hi(12'h44)][15:0] = field_storage.mask_mac_high.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h44)) begin
+            readback_data_var[ad_hi(10'h44)][15:0] = field_storage.mask_mac_high.value.value;
         end
         for(int i0=0; i0<13; i0++) begin
-            if(ad_low(rd_mux_addr) == ad_low(12'h50 + (12)'(i0) * 12'h4)) begin
-                readback_data_var[ad_hi(12'h50 + (12)'(i0) * 12'h4)][31:0] = field_storage.hash_key[i0].value.value;
+            if(ad_low(rd_mux_addr) == ad_low(10'h50 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'h50 + (10)'(i0) * 10'h4)][31:0] = field_storage.hash_key[i0].value.value;
             end
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h90)) begin
-            readback_data_var[ad_hi(12'h90)][3:0] = field_storage.table_select.id.value;
-            readback_data_var[ad_hi(12'h90)][8] = field_storage.table_select.active.value;
-            readback_data_var[ad_hi(12'h90)][9] = field_storage.table_select.bad_parity.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h90)) begin
+            readback_data_var[ad_hi(10'h90)][3:0] = field_storage.table_select.id.value;
+            readback_data_var[ad_hi(10'h90)][8] = field_storage.table_select.active.value;
+            readback_data_var[ad_hi(10'h90)][9] = field_storage.table_select.bad_parity.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h94)) begin
-            readback_data_var[ad_hi(12'h94)][19:0] = field_storage.table_index.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h94)) begin
+            readback_data_var[ad_hi(10'h94)][19:0] = field_storage.table_index.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h98)) begin
-            readback_data_var[ad_hi(12'h98)] = hwif_in.table_data.rd_data;
+        if(ad_low(rd_mux_addr) == ad_low(10'h98)) begin
+            readback_data_var[ad_hi(10'h98)] = hwif_in.table_data.rd_data;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'ha0)) begin
-            readback_data_var[ad_hi(12'ha0)][19:0] = field_storage.check_first.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'ha0)) begin
+            readback_data_var[ad_hi(10'ha0)][19:0] = field_storage.check_first.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'ha4)) begin
-            readback_data_var[ad_hi(12'ha4)][20:0] = field_storage.check_count.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'ha4)) begin
+            readback_data_var[ad_hi(10'ha4)][20:0] = field_storage.check_count.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'ha8)) begin
-            readback_data_var[ad_hi(12'ha8)][31:0] = field_storage.check_expect.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'ha8)) begin
+            readback_data_var[ad_hi(10'ha8)][31:0] = field_storage.check_expect.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'hb0)) begin
-            readback_data_var[ad_hi(12'hb0)][31:0] = hwif_in.check_crc.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'hb0)) begin
+            readback_data_var[ad_hi(10'hb0)][31:0] = hwif_in.check_crc.value.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'hb4)) begin
-            readback_data_var[ad_hi(12'hb4)][0] = hwif_in.check_result.ok.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'hb4)) begin
+            readback_data_var[ad_hi(10'hb4)][0] = hwif_in.check_result.ok.next;
         end
         for(int i0=0; i0<3; i0++) begin
-            if(ad_low(rd_mux_addr) == ad_low(12'hc0 + (12)'(i0) * 12'h4)) begin
-                readback_data_var[ad_hi(12'hc0 + (12)'(i0) * 12'h4)][31:0] = field_storage.commit_maps[i0].maps.value;
+            if(ad_low(rd_mux_addr) == ad_low(10'hc0 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'hc0 + (10)'(i0) * 10'h4)][31:0] = field_storage.commit_maps[i0].maps.value;
             end
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'hd0)) begin
-            readback_data_var[ad_hi(12'hd0)][31:0] = hwif_in.generation.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'hd0)) begin
+            readback_data_var[ad_hi(10'hd0)][31:0] = hwif_in.generation.value.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'hd4)) begin
-            readback_data_var[ad_hi(12'hd4)][5:0] = hwif_in.verified_tables.tables.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'hd4)) begin
+            readback_data_var[ad_hi(10'hd4)][5:0] = hwif_in.verified_tables.tables.next;
         end
         for(int i0=0; i0<3; i0++) begin
-            if(ad_low(rd_mux_addr) == ad_low(12'hd8 + (12)'(i0) * 12'h4)) begin
-                readback_data_var[ad_hi(12'hd8 + (12)'(i0) * 12'h4)][31:0] = hwif_in.map_valid[i0].maps.next;
+            if(ad_low(rd_mux_addr) == ad_low(10'hd8 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'hd8 + (10)'(i0) * 10'h4)][31:0] = hwif_in.map_valid[i0].maps.next;
             end
         end
         for(int i0=0; i0<3; i0++) begin
-            if(ad_low(rd_mux_addr) == ad_low(12'he4 + (12)'(i0) * 12'h4)) begin
-                readback_data_var[ad_hi(12'he4 + (12)'(i0) * 12'h4)][31:0] = hwif_in.map_verified[i0].maps.next;
+            if(ad_low(rd_mux_addr) == ad_low(10'he4 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'he4 + (10)'(i0) * 10'h4)][31:0] = hwif_in.map_verified[i0].maps.next;
             end
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h100)) begin
-            readback_data_var[ad_hi(12'h100)][31:0] = hwif_in.time_ns.value.next[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h100)) begin
+            readback_data_var[ad_hi(10'h100)][31:0] = hwif_in.time_ns.value.next[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h104)) begin
-            readback_data_var[ad_hi(12'h104)] = rbuf_storage.time_ns.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h104)) begin
+            readback_data_var[ad_hi(10'h104)] = rbuf_storage.time_ns.data[63:32];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h108)) begin
-            readback_data_var[ad_hi(12'h108)][31:0] = field_storage.time_increment.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h108)) begin
+            readback_data_var[ad_hi(10'h108)][31:0] = field_storage.time_increment.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h110)) begin
-            readback_data_var[ad_hi(12'h110)][31:0] = field_storage.lease_deadline.value.value[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h110)) begin
+            readback_data_var[ad_hi(10'h110)][31:0] = field_storage.lease_deadline.value.value[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h114)) begin
-            readback_data_var[ad_hi(12'h114)] = rbuf_storage.lease_deadline.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h114)) begin
+            readback_data_var[ad_hi(10'h114)] = rbuf_storage.lease_deadline.data[63:32];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h118)) begin
-            readback_data_var[ad_hi(12'h118)][0] = field_storage.lease_ctrl.enable.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h118)) begin
+            readback_data_var[ad_hi(10'h118)][0] = field_storage.lease_ctrl.enable.value;
         end
         for(int i0=0; i0<8; i0++) begin
-            if(ad_low(rd_mux_addr) == ad_low(12'h120 + (12)'(i0) * 12'h4)) begin
-                readback_data_var[ad_hi(12'h120 + (12)'(i0) * 12'h4)][31:0] = field_storage.scratch[i0].value.value;
+            if(ad_low(rd_mux_addr) == ad_low(10'h120 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'h120 + (10)'(i0) * 10'h4)][31:0] = field_storage.scratch[i0].value.value;
             end
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h140)) begin
-            readback_data_var[ad_hi(12'h140)][31:0] = field_storage.parity_errors.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h140)) begin
+            readback_data_var[ad_hi(10'h140)][31:0] = field_storage.parity_errors.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h144)) begin
-            readback_data_var[ad_hi(12'h144)][31:0] = field_storage.scrub_errors.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h144)) begin
+            readback_data_var[ad_hi(10'h144)][31:0] = field_storage.scrub_errors.value.value;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h148)) begin
-            readback_data_var[ad_hi(12'h148)][6:0] = hwif_in.scrub_map.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(10'h148)) begin
+            readback_data_var[ad_hi(10'h148)][6:0] = hwif_in.scrub_map.value.next;
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h14c)) begin
-            readback_data_var[ad_hi(12'h14c)][31:0] = field_storage.scrub_interval.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(10'h14c)) begin
+            readback_data_var[ad_hi(10'h14c)][31:0] = field_storage.scrub_interval.value.value;
         end
         for(int i0=0; i0<2; i0++) begin
-            if(ad_low(rd_mux_addr) == ad_low(12'h180 + (12)'(i0) * 12'h40)) begin
-                readback_data_var[ad_hi(12'h180 + (12)'(i0) * 12'h40)][31:0] = field_storage.port[i0].rx_overrun.value.value[31:0];
+            if(ad_low(rd_mux_addr) == ad_low(10'h180 + (10)'(i0) * 10'h40)) begin
+                readback_data_var[ad_hi(10'h180 + (10)'(i0) * 10'h40)][31:0] = field_storage.port[i0].rx_overrun.value.value[31:0];
             end
-            if(ad_low(rd_mux_addr) == ad_low(12'h184 + (12)'(i0) * 12'h40)) begin
-                readback_data_var[ad_hi(12'h184 + (12)'(i0) * 12'h40)] = rbuf_storage.port[i0].rx_overrun.data[63:32];
+            if(ad_low(rd_mux_addr) == ad_low(10'h184 + (10)'(i0) * 10'h40)) begin
+                readback_data_var[ad_hi(10'h184 + (10)'(i0) * 10'h40)] = rbuf_storage.port[i0].rx_overrun.data[63:32];
             end
-            if(ad_low(rd_mux_addr) == ad_low(12'h188 + (12)'(i0) * 12'h40)) begin
-                readback_data_var[ad_hi(12'h188 + (12)'(i0) * 12'h40)][31:0] = field_storage.port[i0].tx_packets.value.value[31:0];
+            if(ad_low(rd_mux_addr) == ad_low(10'h188 + (10)'(i0) * 10'h40)) begin
+                readback_data_var[ad_hi(10'h188 + (10)'(i0) * 10'h40)][31:0] = field_storage.port[i0].tx_packets.value.value[31:0];
             end
-            if(ad_low(rd_mux_addr) == ad_low(12'h18c + (12)'(i0) * 12'h40)) begin
-                readback_data_var[ad_hi(12'h18c + (12)'(i0) * 12'h40)] = rbuf_storage.port[i0].tx_packets.data[63:32];
+            if(ad_low(rd_mux_addr) == ad_low(10'h18c + (10)'(i0) * 10'h40)) begin
+                readback_data_var[ad_hi(10'h18c + (10)'(i0) * 10'h40)] = rbuf_storage.port[i0].tx_packets.data[63:32];
             end
-            if(ad_low(rd_mux_addr) == ad_low(12'h190 + (12)'(i0) * 12'h40)) begin
-                readback_data_var[ad_hi(12'h190 + (12)'(i0) * 12'h40)][31:0] = field_storage.port[i0].tx_bytes.value.value[31:0];
+            if(ad_low(rd_mux_addr) == ad_low(10'h190 + (10)'(i0) * 10'h40)) begin
+                readback_data_var[ad_hi(10'h190 + (10)'(i0) * 10'h40)][31:0] = field_storage.port[i0].tx_bytes.value.value[31:0];
             end
-            if(ad_low(rd_mux_addr) == ad_low(12'h194 + (12)'(i0) * 12'h40)) begin
-                readback_data_var[ad_hi(12'h194 + (12)'(i0) * 12'h40)] = rbuf_storage.port[i0].tx_bytes.data[63:32];
+            if(ad_low(rd_mux_addr) == ad_low(10'h194 + (10)'(i0) * 10'h40)) begin
+                readback_data_var[ad_hi(10'h194 + (10)'(i0) * 10'h40)] = rbuf_storage.port[i0].tx_bytes.data[63:32];
             end
-            if(ad_low(rd_mux_addr) == ad_low(12'h198 + (12)'(i0) * 12'h40)) begin
-                readback_data_var[ad_hi(12'h198 + (12)'(i0) * 12'h40)][31:0] = field_storage.port[i0].tx_aborted.value.value;
+            if(ad_low(rd_mux_addr) == ad_low(10'h198 + (10)'(i0) * 10'h40)) begin
+                readback_data_var[ad_hi(10'h198 + (10)'(i0) * 10'h40)][31:0] = field_storage.port[i0].tx_aborted.value.value;
             end
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h200)) begin
-            readback_data_var[ad_hi(12'h200)][31:0] = field_storage.host_tx.packets.value.value[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h200)) begin
+            readback_data_var[ad_hi(10'h200)][31:0] = field_storage.host_tx.packets.value.value[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h204)) begin
-            readback_data_var[ad_hi(12'h204)] = rbuf_storage.host_tx.packets.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h204)) begin
+            readback_data_var[ad_hi(10'h204)] = rbuf_storage.host_tx.packets.data[63:32];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h208)) begin
-            readback_data_var[ad_hi(12'h208)][31:0] = field_storage.host_tx.bytes.value.value[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h208)) begin
+            readback_data_var[ad_hi(10'h208)][31:0] = field_storage.host_tx.bytes.value.value[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h20c)) begin
-            readback_data_var[ad_hi(12'h20c)] = rbuf_storage.host_tx.bytes.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h20c)) begin
+            readback_data_var[ad_hi(10'h20c)] = rbuf_storage.host_tx.bytes.data[63:32];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h210)) begin
-            readback_data_var[ad_hi(12'h210)][31:0] = field_storage.host_tx.dropped.value.value[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h210)) begin
+            readback_data_var[ad_hi(10'h210)][31:0] = field_storage.host_tx.dropped.value.value[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h214)) begin
-            readback_data_var[ad_hi(12'h214)] = rbuf_storage.host_tx.dropped.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h214)) begin
+            readback_data_var[ad_hi(10'h214)] = rbuf_storage.host_tx.dropped.data[63:32];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h218)) begin
-            readback_data_var[ad_hi(12'h218)][31:0] = field_storage.host_tx.masked.value.value[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h218)) begin
+            readback_data_var[ad_hi(10'h218)][31:0] = field_storage.host_tx.masked.value.value[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h21c)) begin
-            readback_data_var[ad_hi(12'h21c)] = rbuf_storage.host_tx.masked.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h21c)) begin
+            readback_data_var[ad_hi(10'h21c)] = rbuf_storage.host_tx.masked.data[63:32];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h220)) begin
-            readback_data_var[ad_hi(12'h220)][31:0] = field_storage.host_tx.arp.value.value[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h220)) begin
+            readback_data_var[ad_hi(10'h220)][31:0] = field_storage.host_tx.arp.value.value[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h224)) begin
-            readback_data_var[ad_hi(12'h224)] = rbuf_storage.host_tx.arp.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h224)) begin
+            readback_data_var[ad_hi(10'h224)] = rbuf_storage.host_tx.arp.data[63:32];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h228)) begin
-            readback_data_var[ad_hi(12'h228)][31:0] = field_storage.host_tx.nd.value.value[31:0];
+        if(ad_low(rd_mux_addr) == ad_low(10'h228)) begin
+            readback_data_var[ad_hi(10'h228)][31:0] = field_storage.host_tx.nd.value.value[31:0];
         end
-        if(ad_low(rd_mux_addr) == ad_low(12'h22c)) begin
-            readback_data_var[ad_hi(12'h22c)] = rbuf_storage.host_tx.nd.data[63:32];
+        if(ad_low(rd_mux_addr) == ad_low(10'h22c)) begin
+            readback_data_var[ad_hi(10'h22c)] = rbuf_storage.host_tx.nd.data[63:32];
         end
         readback_data_rt_c = readback_data_var;
     end
 
-    logic [31:0] readback_data_rt[32];
+    logic [31:0] readback_data_rt[16];
     logic readback_done_rt;
     logic readback_err_rt;
-    logic [11:0] readback_addr_rt;
+    logic [9:0] readback_addr_rt;
     always_ff @(posedge clk) begin
         if(rst) begin
-            for(int i=0; i<32; i++) readback_data_rt[i] <= '0;
+            for(int i=0; i<16; i++) readback_data_rt[i] <= '0;
             readback_done_rt <= '0;
             readback_err_rt <= '0;
             readback_addr_rt <= '0;
@@ -2264,7 +2264,7 @@ module hashgate_regs (
 
     // readback stage 2
     always_comb begin
-        readback_data = readback_data_rt[readback_addr_rt[11:7]];
+        readback_data = readback_data_rt[readback_addr_rt[9:6]];
         readback_done = readback_done_rt;
         readback_err = '0;
     end

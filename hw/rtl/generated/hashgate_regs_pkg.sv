@@ -7,7 +7,7 @@
 package hashgate_regs_pkg;
 
     localparam HASHGATE_REGS_DATA_WIDTH = 32;
-    localparam HASHGATE_REGS_MIN_ADDR_WIDTH = 12;
+    localparam HASHGATE_REGS_MIN_ADDR_WIDTH = 10;
     localparam HASHGATE_REGS_SIZE = 'h230;
 
     typedef struct {

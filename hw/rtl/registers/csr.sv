@@ -75,9 +75,9 @@ module csr
     // ---- bus ----------------------------------------------------------------------------------------------------------
     logic        stop_q, idle, request, request_write, stall_write, stall_read, read_done, write_done;
     logic        read_error, write_error;
-    logic [11:0] request_address;
+    logic [9:0]  request_address;
     logic [31:0] request_data, read_data;
-    axil_port u_port (
+    axil_port #(.ADDRESS_BITS(10)) u_port (
         .clk, .rst, .stop_i(stop_q), .idle_o(idle),
         .awvalid_i(s_axil_awvalid_i), .awready_o(s_axil_awready_o), .awaddr_i(s_axil_awaddr_i),
         .wvalid_i(s_axil_wvalid_i), .wready_o(s_axil_wready_o), .wdata_i(s_axil_wdata_i), .wstrb_i(s_axil_wstrb_i),
