@@ -2,10 +2,10 @@
 //
 // host_receive: buffers on the way to the host.
 //
-// In       frames from egress, each with its decision; `control` of the decision picks the buffer. Egress begins a frame only
-//          if it sees room in that buffer (`data_room_o`, `control_room_o`), then sends it without waiting.
-// Out      AXI4-Stream to the host, the control buffer first, frame by frame. Metadata and `control` are those of the frame on
-//          every beat of it; `tabort_o` on the last beat says that the frame must be dropped.
+// In       frames from egress, each with its decision; `control` of the decision picks the buffer. Egress begins a
+//          frame only if it sees room in that buffer (`data_room_o`, `control_room_o`), then sends it without waiting.
+// Out      AXI4-Stream to the host, the control buffer first, frame by frame. Metadata and `control` are those of the
+//          frame on every beat of it; `tabort_o` on the last beat says that the frame must be dropped.
 // Latency  4. A frame is on its way to the host while it comes in, so the stream may pause inside a frame.
 `resetall
 `default_nettype none

@@ -2,14 +2,16 @@
 //
 // ingress: where a frame enters from a wire port.
 //
-// In       AXI4-Stream from the MAC, any pattern of gaps, never back-pressured. `keep` is contiguous from byte 0 and all ones
-//          before the last beat; `error_i` on the last beat is the MAC's error mark. The MAC ends every frame it begins.
-// Out      the frame without FCS, bytes beyond its end are zero; with its last beat the length, the error mark and the oversize mark.
-//          A frame of four stream bytes or fewer becomes one beat of length 0 (with the FCS on the stream).
-// Oversize a frame of more than MAX_FRAME bytes is cut to MAX_FRAME bytes. Its last beat leaves when the last beat on the wire has come,
-//          for only then the error mark is known.
-// Latency  2, if the next beat comes at once: with the FCS on the stream a beat has to wait for the next, which tells whether all its
-//          bytes belong to the frame.
+// In       AXI4-Stream from the MAC, any pattern of gaps, never back-pressured. `keep` is contiguous from byte 0 and
+//          all ones before the last beat; `error_i` on the last beat is the MAC's error mark. The MAC ends every frame
+//          it begins.
+// Out      the frame without FCS, bytes beyond its end are zero; with its last beat the length, the error mark and the
+//          oversize mark. A frame of four stream bytes or fewer becomes one beat of length 0 (with the FCS on the
+//          stream).
+// Oversize a frame of more than MAX_FRAME bytes is cut to MAX_FRAME bytes. Its last beat leaves when the last beat on
+//          the wire has come, for only then the error mark is known.
+// Latency  2, if the next beat comes at once: with the FCS on the stream a beat has to wait for the next, which tells
+//          whether all its bytes belong to the frame.
 `resetall
 `default_nettype none
 `include "hashgate_assert.svh"
@@ -42,7 +44,7 @@ module ingress
         $fatal(1, "%m: the longest frame must not end with a full beat, its FCS alone must fit the last one");
     end
 
-    // ---- the beat that comes in ----------------------------------------------------------------------------------------
+    // ---- the beat that comes in -------------------------------------------------------------------------------------
     beat_number_t before_reg;  // beats of this frame before it
     logic         cut_reg;     // the limit is in this beat
     logic         skip_reg;    // the frame has been cut, its end is awaited
@@ -79,7 +81,7 @@ module ingress
         end
     end
 
-    // ---- the beat that is held -----------------------------------------------------------------------------------------
+    // ---- the beat that is held --------------------------------------------------------------------------------------
     logic         held_reg;
     logic         ready_reg;      // all is known about it: leaves in the next cycle
     beat_data_t   data_reg;
@@ -87,7 +89,7 @@ module ingress
     logic         last_reg;
     logic         error_reg;
     logic         oversize_reg;
-    length_t      length_reg;     // if it is the last
+    length_t      length_reg;     // if it is the last and within the limit
     beat_number_t number_reg;     // beats before it
     beat_number_t following_reg;  // the same + 1
 
@@ -118,10 +120,10 @@ module ingress
             last_reg      <= last;
             error_reg     <= last_i && error_i;
             oversize_reg  <= over;
-            length_reg    <= frame_length(before_reg, tail_of_keep(own));
+            length_reg    <= frame_length(before_reg, tail_of_keep(keep_i >> FCS_BYTES));
             number_reg    <= before_reg;
             following_reg <= before_reg + 1'b1;
-            if (FCS_ON_STREAM && own == '0) length_reg <= '0;
+            if (FCS_ON_STREAM && !keep_i[FCS_BYTES]) length_reg <= '0;
         end else begin
             if (leave) held_reg <= 1'b0;
             if (take && !last_i) begin  // cut by a beat that is not the last on the wire

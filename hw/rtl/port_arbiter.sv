@@ -5,8 +5,8 @@
 // In       frames from the ingress of each port; they cannot wait.
 // Out      one stream with the number of the port.
 // PORTS 1  wires.
-// PORTS 2  a cut-through buffer per port, emptied frame by frame in turn. A frame that comes while a frame of maximum size
-//          would not fit into the buffer is lost whole: `overrun_o` of its port is high for one cycle.
+// PORTS 2  a cut-through buffer per port, emptied frame by frame in turn. A frame that comes while a frame of maximum
+//          size would not fit into the buffer is lost whole: `overrun_o` of its port is high for one cycle.
 // Latency  0 with one port, else PORT_LATENCY cycles if the other port has no frame.
 `resetall
 `default_nettype none

@@ -2,11 +2,12 @@
 //
 // wire_transmit: what leaves by one wire port.
 //
-// In       control frames of the host, forwarded frames, data frames of the host; in this order of priority, frame by frame. Host
-//          frames wait (`*_ready_o`). Forwarded frames come from egress, which begins one only if it sees `forward_room_o`,
-//          then sends it without waiting.
-// Out      AXI4-Stream to the MAC; `tuser_o` on the last beat tells the MAC to spoil the frame (abort). A forwarded frame leaves
-//          while it comes in, so the stream may pause inside a frame: a MAC that cannot pause needs a buffer.
+// In       control frames of the host, forwarded frames, data frames of the host; in this order of priority, frame by
+//          frame. Host frames wait (`*_ready_o`). Forwarded frames come from egress, which begins one only if it sees
+//          `forward_room_o`, then sends it without waiting.
+// Out      AXI4-Stream to the MAC; `tuser_o` on the last beat tells the MAC to spoil the frame (abort). A forwarded
+//          frame leaves while it comes in, so the stream may pause inside a frame: a MAC that cannot pause needs a
+//          buffer.
 // Count    one cycle after the last beat of a frame left: `done_o` with its length and `aborted_o`.
 // Latency  4 for forwarded frames, 1 for frames of the host.
 `resetall

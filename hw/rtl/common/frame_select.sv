@@ -4,7 +4,8 @@
 //
 // In       per source valid, ready, beat; a source that has begun a frame keeps the output until its last beat.
 // Out      the same from a register, with `keep` made from the tail, and the number of the source.
-// Choice   at the start of a frame: FAIR = 0 the lowest source that has one, FAIR = 1 the next source in turn that has one.
+// Choice   at the start of a frame: FAIR = 0 the lowest source that has one, FAIR = 1 the next source in turn that has
+//          one.
 // Latency  1, one beat a cycle, no bubble between frames.
 `resetall
 `default_nettype none
@@ -40,17 +41,22 @@ module frame_select
 );
     logic               inside_reg;  // a frame has begun and not ended
     logic [SOURCES-1:0] owner_reg;   // whose frame it is, or was
-    logic [SOURCES-1:0] later;       // sources after the last owner
+    logic [SOURCES-1:0] later;       // sources after the last owner that have a frame
     logic [SOURCES-1:0] grant;       // one of them
     logic               load;
 
     // The lowest bit that is set.
     function automatic logic [SOURCES-1:0] lowest(input logic [SOURCES-1:0] bits);
-        return bits & (~bits + 1'b1);
+        lowest = '0;
+        for (int unsigned s = SOURCES; s > 0; s--) if (bits[s-1]) lowest = SOURCES'(1) << (s - 1);
     endfunction
 
-    assign later = FAIR ? in_valid_i & ~(owner_reg | (owner_reg - 1'b1)) : '0;
-    assign grant = inside_reg ? owner_reg : (later != '0) ? lowest(later) : lowest(in_valid_i);
+    always_comb begin
+        later = '0;
+        for (int unsigned s = 1; s < SOURCES; s++) later[s] = later[s-1] || (FAIR && owner_reg[s-1]);
+        later &= in_valid_i;
+        grant = inside_reg ? owner_reg : (later != '0) ? lowest(later) : lowest(in_valid_i);
+    end
     assign load  = !out_valid_o || out_ready_i;
     assign in_ready_o = grant & {SOURCES{load}};
 

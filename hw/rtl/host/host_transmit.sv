@@ -6,12 +6,14 @@
 //                        |                              +-> VIP answers +
 //                        +-> waiting beats -----------------------------+
 //
-// Host     two AXI4-Streams, 0 data and 1 control; `tport_i` names the wire port with the first beat. See host_tx_intake.
+// Host     two AXI4-Streams, 0 data and 1 control; `tport_i` names the wire port with the first beat. See
+//          host_tx_intake.
 // Look-up  `zone_i` answers {zone_port_o, zone_vlan_o} ZONE_LATENCY cycles later; `vip_result_valid_i` answers each
-//          `vip_lookup_valid_o` once, in order, after any fixed time: a longer one than WAIT_BEATS allows costs throughput.
+//          `vip_lookup_valid_o` once, in order, after any fixed time: a longer one than WAIT_BEATS allows costs
+//          throughput.
 // Wire     per port a control and a data stream of whole frames (valid, ready), to wire_transmit.
-// Count    for each frame one cycle with `done_o` and the length on the wire, with `masked_o`, `arp_o`, `nd_o` if it was so
-//          rewritten; or one cycle with `dropped_o`.
+// Count    for each frame one cycle with `done_o` and the length on the wire, with `masked_o`, `arp_o`, `nd_o` if it
+//          was so rewritten; or one cycle with `dropped_o`.
 `resetall
 `default_nettype none
 `include "hashgate_assert.svh"
@@ -63,16 +65,16 @@ module host_transmit
     output logic                             arp_o,
     output logic                             nd_o
 );
-    // Beats that wait for the answers about their frame, and frames that do. Enough for one beat a cycle if window, classification
-    // and look-up take fewer cycles than this.
+    // Beats that wait for the answers about their frame, and frames that do. Enough for one beat a cycle if window,
+    // classification and look-up take fewer cycles than this.
     localparam int unsigned WAIT_BEATS = 64;
     // Beats that may still come to the waiting ones after `full`.
     localparam int unsigned WAIT_RESERVE = 4;
-    // Beats from the choice of a frame to its buffer: those that wait and those in intake (2), join (1) and patch (2). Each may be
-    // a frame of its own that is padded.
+    // Beats from the choice of a frame to its buffer: those that wait and those in intake (2), join (1) and patch (2).
+    // Each may be a frame of its own that is padded.
     localparam int unsigned BUFFER_IN_FLIGHT = (WAIT_BEATS + 6) * ((MIN_FRAME + BEAT_BYTES - 1) / BEAT_BYTES);
 
-    // ---- intake ----------------------------------------------------------------------------------------------------------
+    // ---- intake -----------------------------------------------------------------------------------------------------
     logic [PORTS-1:0][1:0] data_room, control_room;
     logic                  in_valid, in_first, in_last, in_drop, hold;
     beat_data_t            in_data;
@@ -83,7 +85,7 @@ module host_transmit
         .control_room_i(control_room), .hold_i(hold), .valid_o(in_valid), .data_o(in_data), .first_o(in_first),
         .last_o(in_last), .tail_o(in_tail), .drop_o(in_drop), .port_o(in_port));
 
-    // ---- beats that wait -------------------------------------------------------------------------------------------------
+    // ---- beats that wait --------------------------------------------------------------------------------------------
     typedef struct packed {
         beat_data_t data;
         logic       last;
@@ -100,7 +102,7 @@ module host_transmit
         .clk, .rst, .in_valid_i(in_valid), .in_data_i(in_beat), .full_o(hold), .out_valid_o(beat_valid),
         .out_ready_i(beat_ready), .out_data_o(beat));
 
-    // ---- window, classification --------------------------------------------------------------------------------------------
+    // ---- window, classification -------------------------------------------------------------------------------------
     logic                   window_valid, window_gen;
     logic [WINDOW_BITS-1:0] window;
     port_t                  window_port;
@@ -110,11 +112,12 @@ module host_transmit
     logic  new_edit_valid, edit_valid, edit_ready;
     edit_t new_edit, edit;
     host_tx_classify u_classify (
-        .clk, .rst, .cluster_mac_i(settings_i.cluster_mac), .mask_source_i(settings_i.mask_source), .window_valid_i(window_valid),
-        .window_i(window), .window_port_i(window_port), .zone_port_o, .zone_vlan_o, .zone_i, .vip_valid_o(vip_lookup_valid_o), .vip_v6_o, .vip_zone_o, .vip_address_o,
+        .clk, .rst, .cluster_mac_i(settings_i.cluster_mac), .mask_source_i(settings_i.mask_source),
+        .window_valid_i(window_valid), .window_i(window), .window_port_i(window_port), .zone_port_o, .zone_vlan_o, .zone_i,
+        .vip_valid_o(vip_lookup_valid_o), .vip_v6_o, .vip_zone_o, .vip_address_o,
         .edit_valid_o(new_edit_valid), .edit_o(new_edit));
 
-    // ---- answers that wait -------------------------------------------------------------------------------------------------
+    // ---- answers that wait ------------------------------------------------------------------------------------------
     logic edit_full, vip_full;  // never: each frame in these has a beat in u_wait
     logic vip_valid, vip_ready, vip;
     stream_fifo #(
@@ -128,7 +131,7 @@ module host_transmit
         .clk, .rst, .in_valid_i(vip_result_valid_i), .in_data_i(vip_hit_i && vip_kind_i == VIP_KIND_VIP), .full_o(vip_full),
         .out_valid_o(vip_valid), .out_ready_i(vip_ready), .out_data_o(vip));
 
-    // ---- out of the queues, edited -----------------------------------------------------------------------------------------
+    // ---- out of the queues, edited ----------------------------------------------------------------------------------
     logic         join_valid, join_last, join_drop;
     beat_data_t   join_data;
     tail_t        join_tail;
@@ -148,12 +151,13 @@ module host_transmit
     port_t      out_port;
     edit_t      out_edit;
     host_tx_patch u_patch (
-        .clk, .rst, .mask_mac_i(settings_i.mask_mac), .cluster_mac_i(settings_i.cluster_mac), .valid_i(join_valid), .data_i(join_data), .last_i(join_last), .tail_i(join_tail),
+        .clk, .rst, .mask_mac_i(settings_i.mask_mac), .cluster_mac_i(settings_i.cluster_mac), .valid_i(join_valid),
+        .data_i(join_data), .last_i(join_last), .tail_i(join_tail),
         .drop_i(join_drop), .port_i(join_port), .number_i(join_number), .edit_i(join_edit), .valid_o(out_valid),
         .data_o(out_data), .last_o(out_last), .tail_o(out_tail), .drop_o(out_drop), .length_o(out_length), .port_o(out_port),
         .edit_o(out_edit));
 
-    // ---- buffers of the ports ------------------------------------------------------------------------------------------------
+    // ---- buffers of the ports ---------------------------------------------------------------------------------------
     for (genvar p = 0; p < PORTS; p++) begin : gen_port
         logic mine, unused_control, unused_data;
         assign mine = out_valid && out_port == port_t'(p);
@@ -174,7 +178,7 @@ module host_transmit
         wire logic unused = &{1'b0, unused_control, unused_data};
     end
 
-    // ---- counters --------------------------------------------------------------------------------------------------------------
+    // ---- counters ---------------------------------------------------------------------------------------------------
     logic sent;
     assign sent = out_valid && out_last && !out_drop;
     always_ff @(posedge clk) begin

@@ -4,22 +4,21 @@
 //
 // In       the checksum and the address as they were; `cluster_mac_i` hardly ever changes.
 // Out      HC' = ~(~HC + ~m + m') of RFC 1624, for the three words of the address at once, in one's complement.
-// Latency  LATENCY, one a cycle.
+// Latency  CHECKSUM_LATENCY, one a cycle.
 `resetall
 `default_nettype none
 module host_tx_checksum
     import hashgate_pkg::*;
-#(
-    localparam int unsigned LATENCY = 5
-) (
+(
     input  wire logic        clk,
     input  wire mac_t        cluster_mac_i,
     input  wire logic [15:0] checksum_i,
     input  wire mac_t        address_i,
     output logic [15:0]      checksum_o
 );
-    // The words of the new address, added up; carries stay on top until the end. A one's-complement sum may be folded at any
-    // time and in any order: it is 0 only if all numbers are 0, else the ordinary sum modulo 0xffff in 1..0xffff.
+    // The words of the new address, added up; carries stay on top until the end. A one's-complement sum may be folded
+    // at any time and in any order: it is 0 only if all numbers are 0, else the ordinary sum modulo 0xffff in
+    // 1..0xffff.
     logic [16:0] new_pair_reg;
     logic [17:0] new_reg;
     always_ff @(posedge clk) begin

@@ -15,7 +15,7 @@ module host_tx_classify
     import hashgate_pkg::*;
     import host_tx_pkg::*;
 #(
-    localparam int unsigned LATENCY = 14,
+    localparam int unsigned LATENCY = 3 + OPTION_LATENCY + CHECKSUM_LATENCY + 1,
     localparam int unsigned VIP_LATENCY = 2 + ZONE_LATENCY
 ) (
     input  wire logic                   clk,
@@ -48,10 +48,8 @@ module host_tx_classify
     // Options
     localparam logic [7:0] SOURCE_LINK_LAYER = 8'd1;
     localparam logic [7:0] TARGET_LINK_LAYER = 8'd2;
-    localparam int unsigned OPTION_LATENCY = 5;
-    localparam int unsigned CHECKSUM_LATENCY = 5;
 
-    // ---- which frame is where: valid and port beside everything ----------------------------------------------------------
+    // ---- which frame is where: valid and port beside everything -----------------------------------------------------
     logic [LATENCY:1] valid_reg;
     always_ff @(posedge clk) begin
         valid_reg <= {valid_reg[LATENCY-1:1], window_valid_i};
@@ -60,7 +58,7 @@ module host_tx_classify
     assign vip_valid_o  = valid_reg[VIP_LATENCY];
     assign edit_valid_o = valid_reg[LATENCY];
 
-    // ---- cycles 1, 2: layer 2 ---------------------------------------------------------------------------------------------
+    // ---- cycles 1, 2: layer 2 ---------------------------------------------------------------------------------------
     logic [L3_BITS-1:0] l3;
     logic [1:0]         tags;
     logic [11:0]        vlan;
@@ -78,7 +76,7 @@ module host_tx_classify
     delay #(.WIDTH($bits(port_t)), .CYCLES(2)) u_port (.clk, .value_i(window_port_i), .value_o(zone_port_o));
     assign zone_vlan_o = vlan;
 
-    // ---- cycle 3: layer 3 ---------------------------------------------------------------------------------------------------
+    // ---- cycle 3: layer 3 -------------------------------------------------------------------------------------------
     localparam int unsigned TYPE = 40;  // of ICMPv6, after the IPv6 header
     logic [7:0]         icmp_type;
     logic               arp_kind, icmp6;
@@ -101,7 +99,7 @@ module host_tx_classify
         l3_q        <= l3;
     end
 
-    // ---- cycles 4, 5: the announced address -----------------------------------------------------------------------------------
+    // ---- cycles 4, 5: the announced address -------------------------------------------------------------------------
     // ARP sender at byte 14; IPv6 source at byte 8; target of an advertisement 8 bytes into ICMPv6.
     logic [127:0] announced_reg;
     logic         announced_v6_reg;
@@ -115,7 +113,7 @@ module host_tx_classify
         .clk, .value_i({announced_v6_reg, announced_reg}), .value_o({vip_v6_o, vip_address_o}));
     assign vip_zone_o = zone_i;
 
-    // ---- cycles 4..8: the option; 9..13: its checksum ---------------------------------------------------------------------------
+    // ---- cycles 4..8: the option; 9..13: its checksum ---------------------------------------------------------------
     logic        found;
     logic [2:0]  slot;
     mac_t        address;
@@ -127,7 +125,7 @@ module host_tx_classify
     host_tx_checksum u_checksum (
         .clk, .cluster_mac_i, .checksum_i(checksum), .address_i(address), .checksum_o(new_checksum));
 
-    // ---- cycle 14: the edit -------------------------------------------------------------------------------------------------------
+    // ---- cycle 14: the edit -----------------------------------------------------------------------------------------
     typedef struct packed {
         logic       control;
         logic       own;
@@ -138,7 +136,8 @@ module host_tx_classify
     kind_t      kind_in, kind;
     logic       found_q;
     logic [2:0] slot_q;
-    assign kind_in = '{control: control_q, own: own_q, arp: arp_q, discovery: router_q || solicit_q || advertise_q, tags: tags_q};
+    assign kind_in = '{control: control_q, own: own_q, arp: arp_q,
+                       discovery: router_q || solicit_q || advertise_q, tags: tags_q};
     delay #(.WIDTH($bits(kind_t)), .CYCLES(OPTION_LATENCY + CHECKSUM_LATENCY)) u_kind (
         .clk, .value_i(kind_in), .value_o(kind));
     delay #(.WIDTH(4), .CYCLES(CHECKSUM_LATENCY)) u_found (.clk, .value_i({found, slot}), .value_o({found_q, slot_q}));
@@ -147,9 +146,9 @@ module host_tx_classify
         edit_o.mask      <= kind.own;
         edit_o.arp       <= kind.arp;
         edit_o.discovery <= kind.discovery && found_q;
-        // Layer 3 begins at byte 14 + 4 x tags. ARP: sender hardware address at its byte 8. Neighbour discovery: places of options from
-        // byte 48 on, the address 2 bytes into one; checksum at byte 42.
-        edit_o.address_at  <= kind.arp ? word_t'(11) + {3'b0, kind.tags, 1'b0} : word_t'(32) + {1'b0, slot_q, 2'b0} + {3'b0, kind.tags, 1'b0};
+        // Layer 3 begins at byte 14 + 4 x tags. ARP: sender hardware address at its byte 8. Neighbour discovery: places
+        // of options from byte 48 on, the address 2 bytes into one; checksum at byte 42.
+        edit_o.address_at  <= (kind.arp ? word_t'(11) : word_t'(32) + {1'b0, slot_q, 2'b0}) + {3'b0, kind.tags, 1'b0};
         edit_o.checksum_at <= word_t'(28) + {3'b0, kind.tags, 1'b0};
         edit_o.checksum    <= new_checksum;
     end

@@ -2,14 +2,14 @@
 //
 // host_tx_intake: the frames of both host streams, one after the other.
 //
-// In       two AXI4-Streams, 0 data and 1 control; `port_i` names the wire port and is looked at with the first beat.
+// In       two AXI4-Streams, 0 data and 1 control; `tport_i` names the wire port and is looked at with the first beat.
 //          A stream that has begun a frame is served until its end, so a host must not leave a frame unfinished.
-// Choice   at the start of a frame the control stream, if it has one and the buffers of its port have room for one frame, in
-//          both classes (the class is not known yet). The data stream has to leave room for another frame: so it never
-//          takes the room that a control frame needs.
-// Out      the beats without ready, bytes beyond the end of the frame are zero; no beat is taken while `hold_i` is high, after it
-//          rose HOLD_BEATS more may come. With the last beat `drop_o`: the frame has fewer than 14 or more than MAX_FRAME bytes;
-//          a longer one ends with the beat that passes the limit, the rest is swallowed.
+// Choice   at the start of a frame the control stream, if it has one and the buffers of its port have room for one
+//          frame, in both classes (the class is not known yet). The data stream has to leave room for another frame: so
+//          it never takes the room that a control frame needs.
+// Out      the beats without ready, bytes beyond the end of the frame are zero; no beat is taken while `hold_i` is
+//          high, so two more may come after it rose. With the last beat `drop_o`: the frame has fewer than 14 or
+//          more than MAX_FRAME bytes; a longer one ends with the beat that passes the limit, the rest is swallowed.
 // Latency  2.
 `resetall
 `default_nettype none
@@ -18,10 +18,7 @@ module host_tx_intake
     import hashgate_cfg_pkg::*;
     import hashgate_pkg::*;
     import stream_pkg::*;
-#(
-    // Beats that come out after the cycle in which `hold_i` rose.
-    localparam int unsigned HOLD_BEATS = 2
-) (
+(
     input  wire logic                       clk,
     input  wire logic                       rst,
     // from the host
@@ -55,7 +52,7 @@ module host_tx_intake
     localparam int unsigned CUT_BEAT = MAX_FRAME / BEAT_BYTES;
     localparam int unsigned CUT_BYTE = MAX_FRAME % BEAT_BYTES;
 
-    // ---- choice --------------------------------------------------------------------------------------------------------
+    // ---- choice -----------------------------------------------------------------------------------------------------
     logic       inside_reg;  // a frame has begun and not ended
     logic       owner_reg;   // its stream
     logic       owner;
@@ -72,7 +69,7 @@ module host_tx_intake
         take       = tvalid_i[owner] && tready_o[owner];
     end
 
-    // ---- cycle 1: the beat ---------------------------------------------------------------------------------------------
+    // ---- cycle 1: the beat ------------------------------------------------------------------------------------------
     logic       valid_reg;
     logic       first_reg;
     logic       last_reg;
@@ -96,7 +93,7 @@ module host_tx_intake
         end
     end
 
-    // ---- cycle 2: its end ----------------------------------------------------------------------------------------------
+    // ---- cycle 2: its end -------------------------------------------------------------------------------------------
     beat_number_t before_reg;  // beats of the frame before this one
     logic         skip_reg;    // the frame has been cut, its end is awaited
     logic         over;

@@ -3,8 +3,8 @@
 // host_tx_join: brings the waiting beats of a frame and the answers about it together, and pads the frame.
 //
 // In       beats, edits and VIP answers from their queues, in the same order of frames. A frame waits for both answers.
-// Out      the beats with the edit beside them, one a cycle; `edit_o` says arp or discovery only if the address is a VIP. A frame
-//          of fewer than 60 bytes has got zeros up to there; `number_o` counts the beats before this one.
+// Out      the beats with the edit beside them, one a cycle; `edit_o` says arp or discovery only if the address is a
+//          VIP. A frame of fewer than 60 bytes has got zeros up to there; `number_o` counts the beats before this one.
 // Latency  1.
 `resetall
 `default_nettype none
@@ -46,7 +46,8 @@ module host_tx_join
     end
 
     beat_number_t number_reg;   // beats of the frame that have left
-    logic         long_reg;     // PAD_BEAT beats have left
+    logic         edge_reg;     // just PAD_BEAT beats have left
+    logic         long_reg;     // PAD_BEAT beats or more
     logic         padding_reg;  // the frame has ended, zeros follow
     logic         drop_reg;
     port_t        port_reg;
@@ -55,9 +56,9 @@ module host_tx_join
     always_comb begin
         ready        = edit_valid_i && vip_valid_i;
         leave        = ready && (padding_reg || beat_valid_i);
-        last         = padding_reg ? number_reg == PAD_BEAT : beat_last_i && long_reg;
+        last         = padding_reg ? edge_reg : beat_last_i && long_reg;
         tail         = padding_reg ? PAD_TAIL : beat_tail_i;
-        if (number_reg == PAD_BEAT && beat_tail_i != '0 && beat_tail_i < PAD_TAIL) tail = PAD_TAIL;
+        if (edge_reg && beat_tail_i != '0 && beat_tail_i < PAD_TAIL) tail = PAD_TAIL;
         beat_ready_o = ready && !padding_reg;
         edit_ready_o = leave && last;
         vip_ready_o  = leave && last;
@@ -76,6 +77,7 @@ module host_tx_join
         edit_o.discovery <= edit_i.discovery && vip_i;
         if (leave) begin
             number_reg  <= last ? '0 : number_reg + 1'b1;
+            edge_reg    <= last ? PAD_BEAT == '0 : number_reg == PAD_BEAT - 1'b1;
             long_reg    <= last ? PAD_BEAT == '0 : long_reg || number_reg == PAD_BEAT - 1'b1;
             padding_reg <= !last && (padding_reg || beat_last_i);
             if (!padding_reg) begin
@@ -86,6 +88,7 @@ module host_tx_join
         if (rst) begin
             valid_o     <= 1'b0;
             number_reg  <= '0;
+            edge_reg    <= PAD_BEAT == '0;
             long_reg    <= PAD_BEAT == '0;
             padding_reg <= 1'b0;
         end

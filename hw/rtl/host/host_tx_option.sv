@@ -2,20 +2,20 @@
 //
 // host_tx_option: finds the link-layer address option of a neighbour-discovery message.
 //
-// In       the packet from layer 3 on (byte 0 on top), the number of VLAN tags, whether the options begin after 8 bytes of
-//          ICMPv6 (`near_i`, router solicitation) or after 24, and the wanted type.
+// In       the packet from layer 3 on (byte 0 on top), the number of VLAN tags, whether the options begin after 8 bytes
+//          of ICMPv6 (`near_i`, router solicitation) or after 24, and the wanted type.
 // Out      is one of the first three options of the wanted type, 8 bytes long and inside the window: which of the SLOTS
 //          places of 8 bytes from byte 48 on, the address in it, and the checksum of the message beside it. A length of
 //          zero ends the options.
-// Latency  LATENCY, one a cycle.
+// Latency  OPTION_LATENCY, one a cycle.
 `resetall
 `default_nettype none
 module host_tx_option
     import hashgate_pkg::*;
+    import host_tx_pkg::*;
 #(
     // Places where an option may begin.
-    localparam int unsigned SLOTS = 8,
-    localparam int unsigned LATENCY = 5
+    localparam int unsigned SLOTS = 8
 ) (
     input  wire logic                            clk,
     input  wire logic [8*(WINDOW_BYTES-14)-1:0]  l3_i,
@@ -44,8 +44,8 @@ module host_tx_option
     logic  [SLOTS-1:0]       fits_reg;                // it is the option asked for
     slot_t [SLOTS-1:0]       units_reg;               // its length in units of 8 bytes
     logic  [SLOTS-1:0]       next_reg;                // another option may follow, and would begin at a place
-    mac_t  [SLOTS-1:0]       address_reg[LATENCY-1];
-    logic  [15:0]            checksum_reg[LATENCY-1];
+    mac_t  [SLOTS-1:0]       address_reg[OPTION_LATENCY-1];
+    logic  [15:0]            checksum_reg[OPTION_LATENCY-1];
     logic                    near_reg;
     always_ff @(posedge clk) begin
         for (int unsigned s = 0; s < SLOTS; s++) begin
@@ -57,7 +57,7 @@ module host_tx_option
         end
         near_reg        <= near_i;
         checksum_reg[0] <= l3_i[8*(L3_BYTES-CHECKSUM-2)+:16];
-        for (int unsigned i = 1; i < LATENCY - 1; i++) begin
+        for (int unsigned i = 1; i < OPTION_LATENCY - 1; i++) begin
             address_reg[i]  <= address_reg[i-1];
             checksum_reg[i] <= checksum_reg[i-1];
         end
@@ -95,8 +95,8 @@ module host_tx_option
     always_ff @(posedge clk) begin
         found_o    <= found4_reg;
         slot_o     <= slot4_reg;
-        address_o  <= address_reg[LATENCY-2][slot4_reg];
-        checksum_o <= checksum_reg[LATENCY-2];
+        address_o  <= address_reg[OPTION_LATENCY-2][slot4_reg];
+        checksum_o <= checksum_reg[OPTION_LATENCY-2];
     end
     wire logic unused = &{1'b0, l3_i};
 endmodule

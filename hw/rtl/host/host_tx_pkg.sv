@@ -10,6 +10,11 @@ package host_tx_pkg;
     localparam int unsigned WORDS = WINDOW_BYTES / 2;
     typedef logic [$clog2(WORDS)-1:0] word_t;
 
+    // Cycles of host_tx_option and host_tx_checksum.
+    localparam int unsigned OPTION_LATENCY = 5;
+    localparam int unsigned CHECKSUM_LATENCY = 5;
+
+    // What is done to a frame.
     typedef struct packed {
         logic        control;      // goes before data on the wire
         logic        mask;         // the source MAC becomes the mask MAC
