@@ -176,6 +176,9 @@ impl Nic {
     /// As [`Nic::stage`]; of the limits only those without which a table cannot be written.
     pub fn stage_unchecked(&mut self, tables: &Tables) -> Result<(), NicError> {
         self.staged.clear();
+        if self.registers.id() == u32::MAX {
+            return Err(NicError::NoAnswer);
+        }
         let images = pack(tables, &self.info, |table| {
             let banks = self.banks.get(&Unit::Table(table))?;
             banks.active.clone().or_else(|| banks.shadow.clone())
