@@ -7,7 +7,7 @@
 MAKEFLAGS += --no-print-directory
 
 VENV_PYTHON := .tools/venv/bin/python
-LBSIM := cargo run --quiet --locked --release -p lbsim --
+LBSIM := target/release/lbsim
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -15,7 +15,11 @@ help: ## This list
 setup: ## Debian packages (as root), Python tools in .tools/venv, Rust crates; called by all others
 	@tools/setup.sh
 
-demo: setup ## Four Verilated NICs share real and generated traffic; a host is taken out
+$(LBSIM): setup
+	@echo "building lbsim and the NIC models (minutes the first time)"
+	@cargo build --locked --release -p lbsim
+
+demo: $(LBSIM) ## Four Verilated NICs share real and generated traffic; a host is taken out
 	@$(LBSIM) demo
 
 test: setup ## Every check and test
@@ -24,7 +28,7 @@ test: setup ## Every check and test
 lint: setup ## The checks that run no test: generated files, Verilator, slang, clippy, rustfmt
 	@tools/verify.py lint
 
-bench: setup ## Line rate, latency and loss by frame size
+bench: $(LBSIM) ## Line rate, latency and loss by frame size
 	@$(LBSIM) bench
 
 synth: setup ## Size and logic depth of the 512-bit NIC, with open tools

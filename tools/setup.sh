@@ -16,8 +16,8 @@ has_header() {
     echo "#include <$1>" | g++ -E -x c++ - >/dev/null 2>&1
 }
 
-command -v cargo >/dev/null || fail "cargo not found: install Rust 1.85 or newer (https://rustup.rs)"
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+command -v cargo >/dev/null || fail "cargo not found: install Rust $wanted or newer (https://rustup.rs)"
 found=$(cargo --version | cut -d' ' -f2)
 [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
     fail "Rust $found is too old, $wanted or newer is needed: rustup update stable"
