@@ -105,10 +105,12 @@ impl Nic {
         nic.wait("the initialisation of the tables", |status| status.ready)?;
         nic.valid_maps = (0..nic.info.limits.maps).filter(|map| nic.map_bit(Registers::map_valid, *map)).collect();
         if nic.registers.generation() == 0 {
-            // Only a commit changes active banks, and all banks start as zeros.
+            // Only a commit changes active banks, and all tables but the maps start as zeros.
             for unit in nic.units() {
-                let zeros = vec![0; unit.words(&nic.info)];
-                nic.banks.insert(unit, Banks { active: Some(zeros), ..Banks::default() });
+                if matches!(unit, Unit::Table(_)) {
+                    let zeros = vec![0; unit.words(&nic.info)];
+                    nic.banks.insert(unit, Banks { active: Some(zeros), ..Banks::default() });
+                }
             }
         }
         Ok(nic)
@@ -533,7 +535,11 @@ impl Nic {
         self.wait("the reset", |status| status.ready && self.registers.scratch(RESET_WITNESS) == 0)?;
         for unit in self.units() {
             let zeros = vec![0; unit.words(&self.info)];
-            let banks = Banks { active: Some(zeros.clone()), shadow: Some(zeros), verified: false };
+            let banks = match unit {
+                Unit::Table(_) => Banks { active: Some(zeros.clone()), shadow: Some(zeros), verified: false },
+                // The reset does not clear the maps.
+                Unit::Map(_) => Banks::default(),
+            };
             self.banks.insert(unit, banks);
         }
         self.valid_maps.clear();
