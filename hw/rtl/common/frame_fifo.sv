@@ -125,7 +125,7 @@ module frame_fifo
         end
     end
 
-    `HG_ASSERT(no_overflow, !in_valid_i || pointer_t'(write_reg - read_reg) != pointer_t'(DEPTH))
+    `HG_ASSERT(no_overflow, !in_valid_i || write_reg - read_reg != pointer_t'(DEPTH))
     `HG_ASSERT_STABLE(output_stable, out_valid_o && !out_ready_i,
                       {out_valid_o, out_data_o, out_last_o, out_tail_o, out_meta_o})
 endmodule

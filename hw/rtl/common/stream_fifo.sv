@@ -72,7 +72,7 @@ module stream_fifo #(
     end
 
     `HG_ASSERT(no_overflow, !in_valid_i || used_reg != pointer_t'(DEPTH))
-    `HG_ASSERT(used_is_distance, used_reg == pointer_t'(write_reg - read_reg))
+    `HG_ASSERT(used_is_distance, used_reg == write_reg - read_reg)
     `HG_ASSERT_STABLE(output_stable, out_valid_o && !out_ready_i, {out_valid_o, out_data_o})
 endmodule
 `resetall
