@@ -666,7 +666,7 @@ impl TryFrom<u8> for Table {
 /// Entry of the `zone` table: index = 4096 x port + VLAN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZoneEntry {
-    /// Word 0, bits 0..=7.
+    /// Zone of frames received on the port with the VLAN. Word 0, bits 0..=7.
     pub zone: u8,
 }
 
@@ -688,11 +688,11 @@ impl ZoneEntry {
 /// Entry of the `mac` table: index = 256 x way + row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MacEntry {
-    /// Word 0, bits 0..=31.
+    /// MAC address as a 48-bit number (first wire byte most significant), low part. Word 0, bits 0..=31.
     pub mac_low: u32,
-    /// Word 1, bits 0..=15.
+    /// The same, high part. Word 1, bits 0..=15.
     pub mac_high: u16,
-    /// Word 1, bit 31.
+    /// The slot holds an address. Word 1, bit 31.
     pub valid: bool,
 }
 
@@ -714,23 +714,23 @@ impl MacEntry {
 /// Entry of the `vip` table: index = 256 x way + row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VipEntry {
-    /// Word 0, bits 0..=8.
+    /// VIP id that match slots refer to. Word 0, bits 0..=8.
     pub id: u16,
-    /// Word 0, bits 20..=27.
+    /// Zone in which the address is known. Word 0, bits 20..=27.
     pub zone: u8,
-    /// Word 0, bit 28.
+    /// The address is IPv6. Word 0, bit 28.
     pub v6: bool,
-    /// Word 0, bits 29..=30; a [`VipKind`].
+    /// Balanced or dedicated. Word 0, bits 29..=30; a [`VipKind`].
     pub kind: u8,
-    /// Word 0, bit 31.
+    /// The slot holds an address. Word 0, bit 31.
     pub valid: bool,
-    /// Word 1, bits 0..=31.
+    /// Address bits 31:0; all of an IPv4 address. Word 1, bits 0..=31.
     pub addr0: u32,
-    /// Word 2, bits 0..=31.
+    /// Address bits 63:32. Word 2, bits 0..=31.
     pub addr1: u32,
-    /// Word 3, bits 0..=31.
+    /// Address bits 95:64. Word 3, bits 0..=31.
     pub addr2: u32,
-    /// Word 4, bits 0..=31.
+    /// Address bits 127:96. Word 4, bits 0..=31.
     pub addr3: u32,
 }
 
@@ -772,23 +772,23 @@ impl VipEntry {
 /// Entry of the `match` table: index = slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MatchEntry {
-    /// Word 0, bits 0..=15.
+    /// First destination port. Word 0, bits 0..=15.
     pub port_low: u16,
-    /// Word 0, bits 16..=31.
+    /// Last destination port. Word 0, bits 16..=31.
     pub port_high: u16,
-    /// Word 1, bits 0..=6.
+    /// Rule of what matches. Word 1, bits 0..=6.
     pub rule: u8,
-    /// Word 1, bits 16..=24.
+    /// VIP id, unless any_vip. Word 1, bits 16..=24.
     pub vip: u16,
-    /// Word 1, bit 27.
+    /// Takes later fragments of its protocols, whatever the ports. Word 1, bit 27.
     pub fragment: bool,
-    /// Word 1, bit 28.
+    /// Matches UDP (and ESP, AH as port 500). Word 1, bit 28.
     pub udp: bool,
-    /// Word 1, bit 29.
+    /// Matches TCP (and GRE as port 1723). Word 1, bit 29.
     pub tcp: bool,
-    /// Word 1, bit 30.
+    /// Matches every VIP; a slot that names one comes first. Word 1, bit 30.
     pub any_vip: bool,
-    /// Word 1, bit 31.
+    /// The slot is in use. Word 1, bit 31.
     pub valid: bool,
 }
 
@@ -829,37 +829,37 @@ impl MatchEntry {
 /// Entry of the `rule` table: index = rule; the default rule has index RULES.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleEntry {
-    /// Word 0, bits 0..=1; a [`Mode`].
+    /// Disabled discards. Word 0, bits 0..=1; a [`Mode`].
     pub mode: u8,
-    /// Word 0, bit 2.
+    /// No new sessions for this host (binding tables). Word 0, bit 2.
     pub draining: bool,
-    /// Word 0, bits 4..=5; a [`Track`].
+    /// Which sessions get a binding (binding tables). Word 0, bits 4..=5; a [`Track`].
     pub track: u8,
-    /// Word 0, bits 8..=14.
+    /// Bucket map. Word 0, bits 8..=14.
     pub map: u8,
-    /// Word 0, bits 16..=23.
+    /// Binding group (binding tables). Word 0, bits 16..=23.
     pub group: u8,
-    /// Word 0, bit 31.
+    /// The rule is in use. Word 0, bit 31.
     pub valid: bool,
-    /// Word 1, bits 0..=5.
+    /// Leading bits of an IPv4 source address in the bucket key, 0..32. Word 1, bits 0..=5.
     pub bucket_src4: u8,
-    /// Word 1, bits 8..=15.
+    /// Leading bits of an IPv6 source address in the bucket key, 0..128. Word 1, bits 8..=15.
     pub bucket_src6: u8,
-    /// Word 1, bit 16.
+    /// Destination address in the bucket key. Word 1, bit 16.
     pub bucket_dst: bool,
-    /// Word 1, bit 17.
+    /// Source port in the bucket key. Word 1, bit 17.
     pub bucket_sport: bool,
-    /// Word 1, bit 18.
+    /// Destination port in the bucket key. Word 1, bit 18.
     pub bucket_dport: bool,
-    /// Word 2, bits 0..=5.
+    /// Leading bits of an IPv4 source address in the binding key, 0..32. Word 2, bits 0..=5.
     pub binding_src4: u8,
-    /// Word 2, bits 8..=15.
+    /// Leading bits of an IPv6 source address in the binding key, 0..128. Word 2, bits 8..=15.
     pub binding_src6: u8,
-    /// Word 2, bit 16.
+    /// Destination address in the binding key. Word 2, bit 16.
     pub binding_dst: bool,
-    /// Word 2, bit 17.
+    /// Source port in the binding key. Word 2, bit 17.
     pub binding_sport: bool,
-    /// Word 2, bit 18.
+    /// Destination port in the binding key. Word 2, bit 18.
     pub binding_dport: bool,
 }
 
@@ -915,25 +915,25 @@ impl RuleEntry {
 /// Entry of the `target` table: index = target id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TargetEntry {
-    /// Word 0, bits 0..=1; a [`Action`].
+    /// What ownership by this target means on this NIC. Word 0, bits 0..=1; a [`Action`].
     pub action: u8,
-    /// Word 0, bit 4.
+    /// Wire port of forward. Word 0, bit 4.
     pub port: bool,
-    /// Word 0, bits 8..=15.
+    /// Receive queue of deliver. Word 0, bits 8..=15.
     pub host_queue: u8,
-    /// Word 0, bit 16.
+    /// Its sessions get a binding (binding tables). Word 0, bit 16.
     pub bind: bool,
-    /// Word 0, bit 17.
+    /// Absent from the maps, its bindings live on (binding tables). Word 0, bit 17.
     pub draining: bool,
-    /// Word 0, bit 18.
+    /// Frames also go to clone_target (reserved). Word 0, bit 18.
     pub clone: bool,
-    /// Word 0, bit 19.
+    /// Frames are edited by edit_index (reserved). Word 0, bit 19.
     pub edit: bool,
-    /// Word 0, bit 31.
+    /// The target is in use. Word 0, bit 31.
     pub valid: bool,
-    /// Word 1, bits 0..=15.
+    /// Edit record (reserved). Word 1, bits 0..=15.
     pub edit_index: u16,
-    /// Word 1, bits 16..=25.
+    /// Second target (reserved). Word 1, bits 16..=25.
     pub clone_target: u16,
 }
 
@@ -976,9 +976,9 @@ impl TargetEntry {
 /// Entry of the `map` table: index = 2048 x map + bucket / 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MapEntry {
-    /// Word 0, bits 0..=9.
+    /// Target that owns the even bucket; 1023 is nobody. Word 0, bits 0..=9.
     pub owner_even: u16,
-    /// Word 0, bits 16..=25.
+    /// Target that owns the odd bucket; 1023 is nobody. Word 0, bits 16..=25.
     pub owner_odd: u16,
 }
 
@@ -1000,7 +1000,7 @@ impl MapEntry {
 /// Entry of the `flags` table: index = 256 x map + bucket / 16; bit 2i HANDOVER, bit 2i+1 TRACK of bucket 16 x (index mod 256) + i.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlagsEntry {
-    /// Word 0, bits 0..=31.
+    /// HANDOVER and TRACK of 16 buckets. Word 0, bits 0..=31.
     pub flags: u32,
 }
 
@@ -1022,13 +1022,13 @@ impl FlagsEntry {
 /// Entry of the `count_reason` table: index = 64 x verdict + reason; read only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CountReasonEntry {
-    /// Word 0, bits 0..=31.
+    /// Packets, low part; reading it latches the other words. Word 0, bits 0..=31.
     pub packets_low: u32,
-    /// Word 1, bits 0..=31.
+    /// Packets, high part. Word 1, bits 0..=31.
     pub packets_high: u32,
-    /// Word 2, bits 0..=31.
+    /// Bytes without FCS, low part. Word 2, bits 0..=31.
     pub bytes_low: u32,
-    /// Word 3, bits 0..=31.
+    /// Bytes without FCS, high part. Word 3, bits 0..=31.
     pub bytes_high: u32,
 }
 
@@ -1060,13 +1060,13 @@ impl CountReasonEntry {
 /// Entry of the `count_rule` table: index = rule; read only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CountRuleEntry {
-    /// Word 0, bits 0..=31.
+    /// Packets, low part; reading it latches the other words. Word 0, bits 0..=31.
     pub packets_low: u32,
-    /// Word 1, bits 0..=31.
+    /// Packets, high part. Word 1, bits 0..=31.
     pub packets_high: u32,
-    /// Word 2, bits 0..=31.
+    /// Bytes without FCS, low part. Word 2, bits 0..=31.
     pub bytes_low: u32,
-    /// Word 3, bits 0..=31.
+    /// Bytes without FCS, high part. Word 3, bits 0..=31.
     pub bytes_high: u32,
 }
 
@@ -1098,13 +1098,13 @@ impl CountRuleEntry {
 /// Entry of the `count_target` table: index = target id; read only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CountTargetEntry {
-    /// Word 0, bits 0..=31.
+    /// Packets, low part; reading it latches the other words. Word 0, bits 0..=31.
     pub packets_low: u32,
-    /// Word 1, bits 0..=31.
+    /// Packets, high part. Word 1, bits 0..=31.
     pub packets_high: u32,
-    /// Word 2, bits 0..=31.
+    /// Bytes without FCS, low part. Word 2, bits 0..=31.
     pub bytes_low: u32,
-    /// Word 3, bits 0..=31.
+    /// Bytes without FCS, high part. Word 3, bits 0..=31.
     pub bytes_high: u32,
 }
 

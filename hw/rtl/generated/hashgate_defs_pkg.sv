@@ -120,117 +120,117 @@ package hashgate_defs_pkg;
     // Entries; word 0 is in bits [31:0]. reserved_<n> starts at bit n.
     typedef struct packed {
         logic [23:0] reserved_8;  // reads 0
-        logic [7:0]  zone;  // word 0
+        logic [7:0]  zone;  // Zone of frames received on the port with the VLAN.
     } zone_entry_t;
 
     typedef struct packed {
-        logic        valid;  // word 1
+        logic        valid;  // The slot holds an address.
         logic [14:0] reserved_48;  // reads 0
-        logic [15:0] mac_high;  // word 1
-        logic [31:0] mac_low;  // word 0
+        logic [15:0] mac_high;  // The same, high part.
+        logic [31:0] mac_low;  // MAC address as a 48-bit number (first wire byte most significant), low part.
     } mac_entry_t;
 
     typedef struct packed {
-        logic [31:0] addr3;  // word 4
-        logic [31:0] addr2;  // word 3
-        logic [31:0] addr1;  // word 2
-        logic [31:0] addr0;  // word 1
-        logic        valid;  // word 0
-        vip_kind_e   kind;  // word 0
-        logic        v6;  // word 0
-        logic [7:0]  zone;  // word 0
+        logic [31:0] addr3;  // Address bits 127:96.
+        logic [31:0] addr2;  // Address bits 95:64.
+        logic [31:0] addr1;  // Address bits 63:32.
+        logic [31:0] addr0;  // Address bits 31:0; all of an IPv4 address.
+        logic        valid;  // The slot holds an address.
+        vip_kind_e   kind;  // Balanced or dedicated.
+        logic        v6;  // The address is IPv6.
+        logic [7:0]  zone;  // Zone in which the address is known.
         logic [10:0] reserved_9;  // reads 0
-        logic [8:0]  id;  // word 0
+        logic [8:0]  id;  // VIP id that match slots refer to.
     } vip_entry_t;
 
     typedef struct packed {
-        logic        valid;  // word 1
-        logic        any_vip;  // word 1
-        logic        tcp;  // word 1
-        logic        udp;  // word 1
-        logic        fragment;  // word 1
+        logic        valid;  // The slot is in use.
+        logic        any_vip;  // Matches every VIP; a slot that names one comes first.
+        logic        tcp;  // Matches TCP (and GRE as port 1723).
+        logic        udp;  // Matches UDP (and ESP, AH as port 500).
+        logic        fragment;  // Takes later fragments of its protocols, whatever the ports.
         logic [1:0]  reserved_57;  // reads 0
-        logic [8:0]  vip;  // word 1
+        logic [8:0]  vip;  // VIP id, unless any_vip.
         logic [8:0]  reserved_39;  // reads 0
-        logic [6:0]  rule;  // word 1
-        logic [15:0] port_high;  // word 0
-        logic [15:0] port_low;  // word 0
+        logic [6:0]  rule;  // Rule of what matches.
+        logic [15:0] port_high;  // Last destination port.
+        logic [15:0] port_low;  // First destination port.
     } match_entry_t;
 
     typedef struct packed {
         logic [12:0] reserved_83;  // reads 0
-        logic        binding_dport;  // word 2
-        logic        binding_sport;  // word 2
-        logic        binding_dst;  // word 2
-        logic [7:0]  binding_src6;  // word 2
+        logic        binding_dport;  // Destination port in the binding key.
+        logic        binding_sport;  // Source port in the binding key.
+        logic        binding_dst;  // Destination address in the binding key.
+        logic [7:0]  binding_src6;  // Leading bits of an IPv6 source address in the binding key, 0..128.
         logic [1:0]  reserved_70;  // reads 0
-        logic [5:0]  binding_src4;  // word 2
+        logic [5:0]  binding_src4;  // Leading bits of an IPv4 source address in the binding key, 0..32.
         logic [12:0] reserved_51;  // reads 0
-        logic        bucket_dport;  // word 1
-        logic        bucket_sport;  // word 1
-        logic        bucket_dst;  // word 1
-        logic [7:0]  bucket_src6;  // word 1
+        logic        bucket_dport;  // Destination port in the bucket key.
+        logic        bucket_sport;  // Source port in the bucket key.
+        logic        bucket_dst;  // Destination address in the bucket key.
+        logic [7:0]  bucket_src6;  // Leading bits of an IPv6 source address in the bucket key, 0..128.
         logic [1:0]  reserved_38;  // reads 0
-        logic [5:0]  bucket_src4;  // word 1
-        logic        valid;  // word 0
+        logic [5:0]  bucket_src4;  // Leading bits of an IPv4 source address in the bucket key, 0..32.
+        logic        valid;  // The rule is in use.
         logic [6:0]  reserved_24;  // reads 0
-        logic [7:0]  group;  // word 0
+        logic [7:0]  group;  // Binding group (binding tables).
         logic [0:0]  reserved_15;  // reads 0
-        logic [6:0]  map;  // word 0
+        logic [6:0]  map;  // Bucket map.
         logic [1:0]  reserved_6;  // reads 0
-        track_e      track;  // word 0
+        track_e      track;  // Which sessions get a binding (binding tables).
         logic [0:0]  reserved_3;  // reads 0
-        logic        draining;  // word 0
-        mode_e       mode;  // word 0
+        logic        draining;  // No new sessions for this host (binding tables).
+        mode_e       mode;  // Disabled discards.
     } rule_entry_t;
 
     typedef struct packed {
         logic [5:0]  reserved_58;  // reads 0
-        logic [9:0]  clone_target;  // word 1
-        logic [15:0] edit_index;  // word 1
-        logic        valid;  // word 0
+        logic [9:0]  clone_target;  // Second target (reserved).
+        logic [15:0] edit_index;  // Edit record (reserved).
+        logic        valid;  // The target is in use.
         logic [10:0] reserved_20;  // reads 0
-        logic        edit;  // word 0
-        logic        clone;  // word 0
-        logic        draining;  // word 0
-        logic        bind_;  // word 0
-        logic [7:0]  host_queue;  // word 0
+        logic        edit;  // Frames are edited by edit_index (reserved).
+        logic        clone;  // Frames also go to clone_target (reserved).
+        logic        draining;  // Absent from the maps, its bindings live on (binding tables).
+        logic        bind_;  // Its sessions get a binding (binding tables).
+        logic [7:0]  host_queue;  // Receive queue of deliver.
         logic [2:0]  reserved_5;  // reads 0
-        logic        port;  // word 0
+        logic        port;  // Wire port of forward.
         logic [1:0]  reserved_2;  // reads 0
-        action_e     action;  // word 0
+        action_e     action;  // What ownership by this target means on this NIC.
     } target_entry_t;
 
     typedef struct packed {
         logic [5:0]  reserved_26;  // reads 0
-        logic [9:0]  owner_odd;  // word 0
+        logic [9:0]  owner_odd;  // Target that owns the odd bucket; 1023 is nobody.
         logic [5:0]  reserved_10;  // reads 0
-        logic [9:0]  owner_even;  // word 0
+        logic [9:0]  owner_even;  // Target that owns the even bucket; 1023 is nobody.
     } map_entry_t;
 
     typedef struct packed {
-        logic [31:0] flags;  // word 0
+        logic [31:0] flags;  // HANDOVER and TRACK of 16 buckets.
     } flags_entry_t;
 
     typedef struct packed {
-        logic [31:0] bytes_high;  // word 3
-        logic [31:0] bytes_low;  // word 2
-        logic [31:0] packets_high;  // word 1
-        logic [31:0] packets_low;  // word 0
+        logic [31:0] bytes_high;  // Bytes without FCS, high part.
+        logic [31:0] bytes_low;  // Bytes without FCS, low part.
+        logic [31:0] packets_high;  // Packets, high part.
+        logic [31:0] packets_low;  // Packets, low part; reading it latches the other words.
     } count_reason_entry_t;
 
     typedef struct packed {
-        logic [31:0] bytes_high;  // word 3
-        logic [31:0] bytes_low;  // word 2
-        logic [31:0] packets_high;  // word 1
-        logic [31:0] packets_low;  // word 0
+        logic [31:0] bytes_high;  // Bytes without FCS, high part.
+        logic [31:0] bytes_low;  // Bytes without FCS, low part.
+        logic [31:0] packets_high;  // Packets, high part.
+        logic [31:0] packets_low;  // Packets, low part; reading it latches the other words.
     } count_rule_entry_t;
 
     typedef struct packed {
-        logic [31:0] bytes_high;  // word 3
-        logic [31:0] bytes_low;  // word 2
-        logic [31:0] packets_high;  // word 1
-        logic [31:0] packets_low;  // word 0
+        logic [31:0] bytes_high;  // Bytes without FCS, high part.
+        logic [31:0] bytes_low;  // Bytes without FCS, low part.
+        logic [31:0] packets_high;  // Packets, high part.
+        logic [31:0] packets_low;  // Packets, low part; reading it latches the other words.
     } count_target_entry_t;
 endpackage
 `resetall
