@@ -55,11 +55,11 @@ fn all_tables_switch_at_once(build: Build) {
             let (rule, _) = tables.rules.first_key_value().expect("a rule");
             events.iter().filter(|e| e.reason == Reason::Map && e.rule == Some(*rule)).count()
         };
-        // Each generation takes the frame itself and one of the two groups; a switch between a frame to group 10 and the
-        // next to group 20 lets both in.
+        // Each generation takes the frame itself and one of the two groups; a switch between a frame to one
+        // group and the next to the other lets both in, or neither.
         let others = events.iter().filter(|e| e.reason == Reason::NotMyMac).count();
         assert_eq!(by(old) + by(new) + others, 450, "commit {n}");
-        assert!([149, 150].contains(&others), "commit {n}: {others} frames to groups that were not joined");
+        assert!((149..=151).contains(&others), "commit {n}: {others} frames to groups that were not joined");
         assert!(by(old) > 0 && by(new) > 0, "commit {n} happened under traffic: {} and {}", by(old), by(new));
     }
     bench.compare_counters();
