@@ -105,7 +105,7 @@ class Source:
 
 def parse(name: str, text: str) -> Source:
     """Parses a file and collects what can be replaced in it."""
-    source = Source(name, text, syntax.SyntaxTree.fromText(text, name, name))
+    source = Source(name, text, syntax.SyntaxTree.fromText(text))
     _find_constant_functions(source, source.tree.root, False)
     _walk(source, source.tree.root)
     return source
