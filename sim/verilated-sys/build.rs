@@ -265,14 +265,25 @@ fn compiler(site: &Path, manifest: &Path, folder: &Path) -> cc::Build {
 }
 
 /// What runs in every cycle is optimised; what runs once or only while a waveform is written compiles faster.
+///
+/// Reading the headers takes longer than most of the files, so small files go into one.
 fn compile_model(site: &Path, manifest: &Path, build: &str, folder: &Path) {
     let sources = files(folder).into_iter().filter(|file| file.extension().is_some_and(|e| e == "cpp"));
-    let (slow, fast): (Vec<_>, Vec<_>) = sources.partition(|file| {
-        let name = file.file_name().and_then(|name| name.to_str()).expect("Verilator's names are UTF-8");
-        name.contains("__Slow") || name.contains("__Trace") || name.contains("__Syms")
-    });
+    let named = |file: &Path, part: &str| file.file_name().is_some_and(|name| name.to_string_lossy().contains(part));
+    let (trace, rest): (Vec<_>, Vec<_>) = sources.partition(|file| named(file, "__Trace"));
+    let (slow, fast): (Vec<_>, Vec<_>) = rest.into_iter().partition(|file| named(file, "__Slow"));
+    let (large, small): (Vec<_>, Vec<_>) =
+        fast.into_iter().partition(|file| fs::metadata(file).is_ok_and(|data| data.len() > 100_000));
+    let together = |name: &str, sources: &[PathBuf]| {
+        let text: String = sources.iter().map(|file| format!("#include \"{}\"\n", utf8(file))).collect();
+        let file = folder.join(name);
+        fs::write(&file, text).expect("OUT_DIR can be written");
+        file
+    };
+    let slow = [together("slow.cpp", &slow), together("trace.cpp", &trace)];
     let slow = compiler(site, manifest, folder).opt_level(0).files(slow).compile_intermediates();
-    compiler(site, manifest, folder).files(fast).objects(slow).compile(&format!("hashgate_{build}"));
+    let small = together("small.cpp", &small);
+    compiler(site, manifest, folder).files(large).file(small).objects(slow).compile(&format!("hashgate_{build}"));
 }
 
 fn compile_runtime(site: &Path, manifest: &Path, folder: &Path) {
