@@ -24,11 +24,11 @@ const CONFIG: &str = include_str!("../examples/demo.toml");
 const LEAVER: &str = "c";
 /// Flows by (rule, port, protocol, number).
 const FLOWS: [(&str, u16, Protocol, usize); 3] =
-    [("web", 443, Protocol::Tcp, 3600), ("dns", 53, Protocol::Udp, 900), ("echo", 7, Protocol::Udp, 100)];
+    [("web", 443, Protocol::Tcp, 2000), ("dns", 53, Protocol::Udp, 400), ("echo", 7, Protocol::Udp, 50)];
 /// Packets of each flow.
 const ROUNDS: usize = 5;
 /// Idle cycles between two generated frames, so that a new map can be loaded while traffic goes on.
-const GAP: u32 = 16;
+const GAP: u32 = 10;
 /// Reasons of frames that the cluster balances: exactly one host accepts them.
 const BALANCED: [Reason; 6] = [
     Reason::Map,
