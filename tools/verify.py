@@ -137,6 +137,12 @@ def test_steps() -> list[Step]:
     return steps
 
 
+def last_line(log: Path) -> str:
+    """What a step that is running printed last, cut to fit on a line."""
+    lines = [line for line in ESCAPES.sub("", log.read_text(errors="replace")).splitlines() if line.strip()]
+    return lines[-1].strip()[:80] if lines else "nothing printed yet"
+
+
 class Run:
     """Runs steps two at a time and reports them."""
 
@@ -217,10 +223,11 @@ class Run:
             while any(step.state in ("waiting", "running") for step in self.steps):
                 if not self.changed.wait(HEARTBEAT_SECONDS):
                     now = time.monotonic()
-                    running = [f"{step.name} ({now - step.started:.0f} s)" for step in self.steps
-                               if step.state == "running"]
                     done = sum(step.state not in ("waiting", "running") for step in self.steps)
-                    self.say(f"...   {done} of {len(self.steps)} steps done, running: {', '.join(running)}")
+                    self.say(f"...   {done} of {len(self.steps)} steps done, running:")
+                    for step in self.steps:
+                        if step.state == "running":
+                            print(f"              {step.name}, {now - step.started:.0f} s: {last_line(step.log)}", flush=True)
 
     def all(self) -> Counts:
         """Runs everything and returns the sums."""
