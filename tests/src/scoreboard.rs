@@ -17,7 +17,9 @@ use hashgate_packets::coverage::{Bin, Coverage};
 use hashgate_packets::random::What;
 use hashgate_regs::defs::{Reason, Verdict};
 use hashgate_sim::{HostFrame, SentFrame, SimNic, VerdictEvent, WireFrame};
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// Bytes of each buffer to the host and to a wire port.
 const BUFFER_BYTES: usize = 32768;
@@ -42,8 +44,11 @@ struct Pending {
 struct Due {
     number: u64,
     frame: Vec<u8>,
-    decision: Decision,
+    /// The decision; two if the old and the new tables both explain the event.
+    decisions: Vec<Decision>,
     aborted: bool,
+    /// Set when it has arrived, if the old and the new tables send it to different places.
+    elsewhere: Option<Rc<Cell<bool>>>,
 }
 
 /// A frame of the host that has not left yet.
@@ -131,6 +136,8 @@ pub struct Scoreboard {
     from_host: Vec<[[VecDeque<Sending>; 2]; 2]>,
     /// Data and control buffer to the host, then that of each wire port.
     fill: Vec<Fill>,
+    /// Frames due at one of two places.
+    either: Vec<(u64, Rc<Cell<bool>>)>,
     events: Vec<VerdictEvent>,
 }
 
@@ -152,6 +159,7 @@ impl Scoreboard {
             to_wire: (0..ports).map(|_| VecDeque::new()).collect(),
             from_host: (0..ports).map(|_| Default::default()).collect(),
             fill: (0..2 + ports).map(|_| Fill::default()).collect(),
+            either: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -246,10 +254,15 @@ impl Scoreboard {
         for (port, pending) in self.pending.iter().enumerate() {
             assert!(pending.is_empty(), "port {port}: {} frames without an event: {}", pending.len(), head(pending));
         }
-        for due in self.to_host.iter().chain(&self.to_wire) {
-            let first = due.front().map(|d| (d.number, d.decision));
+        for due in self.to_host.iter_mut().chain(&mut self.to_wire) {
+            due.retain(|due| !due.elsewhere.as_ref().is_some_and(|arrived| arrived.get()));
+            let first = due.front().map(|d| (d.number, &d.decisions));
             assert!(due.is_empty(), "{} frames did not arrive at the host or wire, first {first:?}", due.len());
         }
+        for (number, arrived) in self.either.drain(..) {
+            assert!(arrived.get(), "frame {number} arrived at neither of two places");
+        }
+        self.fill = self.fill.iter().map(|_| Fill::default()).collect();
         for (port, streams) in self.from_host.iter().enumerate() {
             let left: usize = streams.iter().flatten().map(VecDeque::len).sum();
             assert_eq!(left, 0, "{left} frames of the host did not leave port {port}");
@@ -287,24 +300,15 @@ impl Scoreboard {
         let port = usize::from(event.port);
         let queue = self.pending.get_mut(port).unwrap_or_else(|| panic!("event of port {port}: {event:?}"));
         let pending = queue.pop_front().unwrap_or_else(|| panic!("event without a frame: {event:?}"));
-        let decision = self.decide(&pending, event);
+        let decisions = self.decide(&pending, event);
+        let decision = decisions[0];
         let Pending { number, frame, what, .. } = pending;
-        let mut counted = decision;
         let beats = self.beats(usize::from(decision.length));
 
         // Where the frame goes if there is room.
-        let buffer = match decision.would_be {
-            Verdict::Discard => None,
-            Verdict::Host => Some(usize::from(decision.control)),
-            Verdict::Port => Some(2 + usize::from(decision.out_port)),
-        };
+        let mut counted = decision;
         let mut entered = false;
-        if let Some(buffer) = buffer {
-            let full = match buffer {
-                0 => Reason::HostFull,
-                1 => Reason::ControlFull,
-                _ => Reason::PortFull,
-            };
+        if let Some(buffer) = buffer(&decision) {
             let looked = event.cycle.saturating_sub(beats as u64 + SLACK_CYCLES);
             let fill = self.fill[buffer].at(looked);
             let room = BUFFER_BYTES / self.beat_bytes - MAX_FRAME.div_ceil(self.beat_bytes);
@@ -321,9 +325,9 @@ impl Scoreboard {
                     self.full += 1;
                 }
                 entered = event.aborted;
-            } else if event.reason == full && event.verdict == Verdict::Discard {
-                assert!(may_be_full, "frame {number}: {full} with at most {fill} of {room} beats: {event:?}");
-                counted = Decision { verdict: Verdict::Discard, reason: full, ..decision };
+            } else if event.reason == full(&decision) && event.verdict == Verdict::Discard {
+                assert!(may_be_full, "frame {number}: full with at most {fill} of {room} beats: {event:?}");
+                counted = Decision { verdict: Verdict::Discard, reason: event.reason, ..decision };
                 self.full += 1;
             } else {
                 entered = true;
@@ -346,53 +350,67 @@ impl Scoreboard {
             self.coverage.add(Bin::new(&what, counted.reason, counted.mode(self.model.active())));
         }
         self.model.count(&counted);
-        if entered && let Some(buffer) = buffer {
-            self.fill[buffer].beats += beats;
-            let due = Due { number, frame, decision, aborted: event.aborted };
-            if buffer < 2 { self.to_host[buffer].push_back(due) } else { self.to_wire[buffer - 2].push_back(due) }
+        if entered {
+            self.expect(number, frame, &decisions, event.aborted, beats);
         }
     }
 
-    /// The decision of the model, by the tables that explain the event.
-    fn decide(&mut self, pending: &Pending, event: &VerdictEvent) -> Decision {
+    /// The frame must arrive where one of the decisions sends it.
+    fn expect(&mut self, number: u64, frame: Vec<u8>, decisions: &[Decision], aborted: bool, beats: usize) {
+        let mut places: Vec<usize> = decisions.iter().filter_map(buffer).collect();
+        places.dedup();
+        let elsewhere = (places.len() > 1).then(|| Rc::new(Cell::new(false)));
+        self.either.extend(elsewhere.iter().map(|arrived| (number, arrived.clone())));
+        for place in places {
+            self.fill[place].beats += beats;
+            let decisions = decisions.iter().filter(|d| buffer(d) == Some(place)).copied().collect();
+            let due = Due { number, frame: frame.clone(), decisions, aborted, elsewhere: elsewhere.clone() };
+            if place < 2 { self.to_host[place].push_back(due) } else { self.to_wire[place - 2].push_back(due) }
+        }
+    }
+
+    /// The decision of the model, by the tables that explain the event. Two if both do and what remains open shows only
+    /// where the frame arrives.
+    fn decide(&mut self, pending: &Pending, event: &VerdictEvent) -> Vec<Decision> {
         let by = |model: &Model| model.receive(event.port, &pending.frame, pending.error);
         let old = by(&self.model);
-        let Some(switch) = &mut self.switch else { return old };
+        let Some(switch) = &mut self.switch else { return vec![old] };
         let new = by(&switch.next);
+        let beat_bytes = self.beat_bytes;
         let explains = |decision: &Decision| {
-            let mut seen = Compared::of_event(event);
-            let wanted = Compared::of_decision(decision);
-            if matches!(event.reason, Reason::HostFull | Reason::ControlFull | Reason::PortFull) {
-                // What the verdict was before does not show; the rest does.
-                (seen.verdict, seen.reason) = (wanted.verdict, wanted.reason);
-                (seen.queue, seen.out_port, seen.control) = (wanted.queue, wanted.out_port, wanted.control);
-                return seen == wanted && decision.verdict != Verdict::Discard;
+            let mut counted = *decision;
+            if decision.would_be != Verdict::Discard && event.reason == full(decision) && !decision.is_late() {
+                (counted.verdict, counted.reason) = (Verdict::Discard, event.reason);
             }
-            seen == wanted
+            let began = decision.is_aborted(beat_bytes);
+            Compared::of_event(event) == Compared::of_decision(&counted) && (began || !event.aborted)
         };
         let began_after = switch.until.is_some_and(|until| pending.first_beat_cycle.is_some_and(|c| c >= until));
         if began_after || switch.over {
-            return new;
+            return vec![new];
         }
-        if event.cycle < switch.from || explains(&old) {
-            return old;
+        if event.cycle < switch.from {
+            return vec![old];
         }
-        if explains(&new) {
-            switch.over = true;
-            return new;
+        match (explains(&old), explains(&new)) {
+            // Discarded late with or without beats before it: with a full buffer both look the same.
+            (true, true) if old.is_aborted(beat_bytes) && !new.is_aborted(beat_bytes) => vec![new],
+            (true, true) if event.aborted => vec![old, new],
+            (false, true) => {
+                switch.over = true;
+                vec![new]
+            }
+            _ => vec![old],
         }
-        old
     }
 
     fn check_host(&mut self, frame: &HostFrame) {
-        let queue = &mut self.to_host[usize::from(frame.control)];
-        let due =
-            queue.pop_front().unwrap_or_else(|| panic!("the host received a frame that is not for it: {frame:?}"));
-        let Due { number, decision, .. } = due;
-        check_bytes(&due, &frame.data, frame.aborted, "the host");
+        let due = arrived(&mut self.to_host[usize::from(frame.control)], &frame.data, frame.aborted, "the host");
         let seen = (frame.queue, frame.port, frame.rule, frame.bucket, frame.target, frame.reason);
-        let Decision { queue, port, rule, bucket, target, early_reason, .. } = decision;
-        assert_eq!(seen, (queue, port, rule, bucket, target, early_reason), "frame {number}: what the host is told");
+        let told = |d: &Decision| (d.queue, d.port, d.rule, d.bucket, d.target, d.early_reason);
+        let Due { number, decisions, .. } = due;
+        let wanted = decisions.iter().map(told).find(|wanted| *wanted == seen).unwrap_or(told(&decisions[0]));
+        assert_eq!(seen, wanted, "frame {number}: what the host is told");
     }
 
     fn check_wire(&mut self, port: usize, sent: &SentFrame) {
@@ -408,7 +426,7 @@ impl Scoreboard {
             self.wire_tx[port].sent.add(length);
             return;
         }
-        let Some(due) = self.to_wire[port].pop_front() else {
+        if self.to_wire[port].is_empty() {
             let waiting: Vec<String> = self.from_host[port]
                 .iter()
                 .flatten()
@@ -422,13 +440,31 @@ impl Scoreboard {
                 })
                 .collect();
             panic!("port {port} sent a frame that nobody gave it:\n  sent  {}{}", hex(&sent.data), waiting.concat());
-        };
-        check_bytes(&due, &sent.data, sent.aborted, "a wire port");
+        }
+        arrived(&mut self.to_wire[port], &sent.data, sent.aborted, "a wire port");
         if sent.aborted {
             self.wire_tx[port].aborted += 1;
         } else {
             self.wire_tx[port].sent.add(sent.data.len() as u16);
         }
+    }
+}
+
+/// The buffer that a frame goes to before late checks, as an index of [`Scoreboard::fill`].
+fn buffer(decision: &Decision) -> Option<usize> {
+    match decision.would_be {
+        Verdict::Discard => None,
+        Verdict::Host => Some(usize::from(decision.control)),
+        Verdict::Port => Some(2 + usize::from(decision.out_port)),
+    }
+}
+
+/// The reason if that buffer is full.
+fn full(decision: &Decision) -> Reason {
+    match buffer(decision) {
+        Some(0) => Reason::HostFull,
+        Some(1) => Reason::ControlFull,
+        _ => Reason::PortFull,
     }
 }
 
@@ -441,16 +477,29 @@ fn result_hex(result: &TxResult) -> String {
     format!("{} ", hex(result.frame.as_deref().unwrap_or_default()))
 }
 
-fn check_bytes(due: &Due, data: &[u8], aborted: bool, place: &str) {
-    let number = due.number;
-    assert_eq!(aborted, due.aborted, "frame {number} arrived at {place}: aborted");
-    let wanted = &due.frame[..usize::from(due.decision.length)];
-    assert!(
-        data == wanted,
-        "frame {number} arrived at {place} changed:\n  arrived {}\n  wanted  {}",
-        hex(data),
-        hex(wanted)
-    );
+/// The frame that arrived at a place: the first one due there, but for those that may have gone elsewhere.
+fn arrived(due: &mut VecDeque<Due>, data: &[u8], aborted: bool, place: &str) -> Due {
+    loop {
+        let Some(first) = due.pop_front() else {
+            panic!("{place} received a frame that is not for it: {} aborted: {aborted}", hex(data))
+        };
+        let wanted = &first.frame[..usize::from(first.decisions[0].length)];
+        let same = data == wanted && aborted == first.aborted;
+        match &first.elsewhere {
+            Some(arrived) if same => assert!(!arrived.replace(true), "frame {} arrived twice", first.number),
+            Some(_) => continue,
+            None => assert!(
+                same,
+                "frame {} arrived at {place} changed:\n  arrived {} aborted: {aborted}\n  wanted  {} aborted: {}\n  {:?}",
+                first.number,
+                hex(data),
+                hex(wanted),
+                first.aborted,
+                first.decisions
+            ),
+        }
+        return first;
+    }
 }
 
 /// What an event and a decision have in common; meaningless fields are zero.

@@ -36,7 +36,7 @@ fn random_edits(build: Build) {
     }
     println!("{:?}", bench.board.host_tx);
     let counts = bench.board.host_tx;
-    assert!(counts.masked > 500 && counts.arp > 150 && counts.nd > 400 && counts.dropped > 50, "{counts:?}");
+    assert!(counts.masked > 300 && counts.arp > 100 && counts.nd > 150 && counts.dropped > 50, "{counts:?}");
     bench.compare_counters();
 }
 
@@ -44,7 +44,7 @@ fn every_length(build: Build) {
     let mut bench = Bench::new(build, 11);
     let tables = scene::tables(&bench.limits());
     bench.load(&tables);
-    let content: Vec<u8> = (0..9100).map(|n| (n % 251) as u8).collect();
+    let content: Vec<u8> = (0..9100).map(|n| (n % 251) as u8 + 1).collect();
     for length in (1..300).chain([1500, 9000, 9021, 9022, 9023, 9024, 9087, 9088, 9089, 9100]) {
         let mut frame = Frame::new(CLIENT_MAC, CLUSTER, Payload::Raw(0x88cc, content.clone())).build().bytes;
         frame.truncate(length);

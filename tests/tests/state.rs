@@ -44,7 +44,7 @@ fn destination_macs(build: Build) {
     let good = tcp4(80, SYN);
     let other = Mac([0x02, 0, 0, 0, 0, 0x02]);
     let group = Mac([0x01, 0, 0x5e, 0, 0, 0x05]);
-    let mut check = |bench: &mut Bench, wanted: [(Mac, Reason); 5]| {
+    let check = |bench: &mut Bench, wanted: [(Mac, Reason); 5]| {
         for (mac, reason) in wanted {
             assert_eq!(bench.one(0, &to(mac, &good)).reason, reason, "{mac}");
         }
@@ -246,7 +246,11 @@ fn not_ready(build: Build) {
 fn control_frames(n: u8) -> Vec<u8> {
     let sender = (CLIENT_MAC, Ipv4Addr::new(198, 51, 100, n));
     let arp = Arp { operation: 1, sender, target: (Mac::ZERO, VIP4) };
-    if n % 2 == 0 { scene::frame(Payload::Arp(arp)) } else { scene::frame(Payload::Raw(HEARTBEAT, vec![n; 1400])) }
+    if n.is_multiple_of(2) {
+        scene::frame(Payload::Arp(arp))
+    } else {
+        scene::frame(Payload::Raw(HEARTBEAT, vec![n; 1400]))
+    }
 }
 
 /// How often a reason is among the events.

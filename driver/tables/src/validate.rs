@@ -94,7 +94,9 @@ pub enum TableError {
         why: &'static str,
     },
     /// A rule's bucket key has a field that its binding key lacks.
-    #[error("rule {rule}: the bucket key is wider than the binding key; every field of the bucket key must be in the binding key")]
+    #[error(
+        "rule {rule}: the bucket key is wider than the binding key; every field of the bucket key must be in the binding key"
+    )]
     BucketKeyTooWide {
         /// The rule.
         rule: u8,

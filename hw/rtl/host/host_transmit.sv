@@ -175,7 +175,7 @@ module host_transmit
             .in_last_i(out_last), .in_tail_i(out_tail), .in_drop_i(out_drop), .in_meta_i(1'b0),
             .out_valid_o(data_valid_o[p]), .out_ready_i(data_ready_i[p]), .out_data_o(data_data_o[p]),
             .out_last_o(data_last_o[p]), .out_tail_o(data_tail_o[p]), .out_meta_o(unused_data));
-        wire logic unused = &{1'b0, unused_control, unused_data};
+        wire logic unused_outputs = &{1'b0, unused_control, unused_data};
     end
 
     // ---- counters ---------------------------------------------------------------------------------------------------

@@ -123,7 +123,8 @@ pub fn change(rng: &mut impl Rng, limits: &Limits, tables: &mut Tables, dangling
     loop {
         let mut changed = tables.clone();
         change_once(rng, limits, &mut changed, dangling);
-        if changed != *tables && (dangling || changed.validate(limits).is_ok()) {
+        let fits = changed.multicast.len() <= limits.multicast.into() && changed.vips.len() <= limits.vips.into();
+        if changed != *tables && fits && (dangling || changed.validate(limits).is_ok()) {
             *tables = changed;
             return;
         }
