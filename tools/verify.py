@@ -132,7 +132,6 @@ def test_steps() -> list[Step]:
     steps += lint_steps()
     steps += [
         Step("tool tests", [python, "-m", "unittest", "discover", "-v", "-s", "tools/tests"], count=count_python),
-        Step("mutants", [python, "tools/mutants/run.py"], ("rust tests",), note=r"^(summary: .*)$"),
     ]
     return steps
 
