@@ -124,7 +124,6 @@ def test_steps() -> list[Step]:
     steps = [
         Step("rust build", [*build, *cargo]),
         Step("rust tests", [*runner, *cargo], ("rust build",), count_rust, r"(?:test result|Summary)(.*)"),
-        Step("synthesis", [python, "hw/synth/run.py"], note=r"^(summary: .*)$"),
         clippy_step(("rust build",)),
     ]
     if has_nextest:  # it runs no documentation tests
