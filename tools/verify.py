@@ -126,8 +126,6 @@ def test_steps() -> list[Step]:
         Step("rust tests", [*runner, *cargo], ("rust build",), count_rust, r"(?:test result|Summary)(.*)"),
         clippy_step(("rust build",)),
     ]
-    if has_nextest:  # it runs no documentation tests
-        steps.append(Step("rust doc tests", ["cargo", "test", "--doc", "--no-fail-fast", *cargo], ("rust build",), count_rust))
     steps += lint_steps()
     steps += [
         Step("tool tests", [python, "-m", "unittest", "discover", "-v", "-s", "tools/tests"], count=count_python),
