@@ -508,7 +508,10 @@ impl Source<'_> {
                     return Ok(Sharing::Single(hosts.iter().map(|h| (h.target(), h.priority)).collect()));
                 };
                 let mut priorities = BTreeMap::new();
-                for (name, value) in &by_name.get_ref().0 {
+                // In the order of the file, whatever the order of the parsed table.
+                let mut entries: Vec<_> = by_name.get_ref().0.iter().collect();
+                entries.sort_by_key(|(name, _)| name.span().start);
+                for (name, value) in entries {
                     let target = self.target(whose, name, names)?;
                     let what = format!("{whose}: handling priority of \"{}\"", name.get_ref());
                     let priority = self.number(&what, value, 1..=MAX_HOSTS as u8)?;
