@@ -62,9 +62,17 @@ fn pcap(packets: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// A UDP datagram to the VIP, `length` bytes without FCS; written out here so that it shares no code with the program.
+/// A UDP datagram to the VIP, `length` bytes without FCS.
 fn udp(source_port: u16, port: u16, length: usize) -> Vec<u8> {
-    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 7, 10, 0, 0, 100];
+    frame(17, [192, 0, 2, 7], (source_port, port), length)
+}
+
+/// A frame to the VIP with TCP (6, an acknowledgement) or UDP (17), `length` bytes without FCS; written out here so that
+/// it shares no code with the program.
+fn frame(protocol: u8, source: [u8; 4], ports: (u16, u16), length: usize) -> Vec<u8> {
+    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
+    ip.extend(source);
+    ip.extend([10, 0, 0, 100]);
     ip[2..4].copy_from_slice(&((length - 14) as u16).to_be_bytes());
     let mut sum: u32 = ip.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
     sum = (sum & 0xffff) + (sum >> 16);
@@ -72,8 +80,11 @@ fn udp(source_port: u16, port: u16, length: usize) -> Vec<u8> {
     ip[10..12].copy_from_slice(&(!sum as u16).to_be_bytes());
     let mut frame = vec![2, 0xbf, 10, 0, 0, 100, 2, 0xcc, 0, 0, 0, 1, 8, 0];
     frame.extend(ip);
-    for field in [source_port, port, (length - 34) as u16, 0] {
-        frame.extend(field.to_be_bytes());
+    frame.extend([ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat());
+    if protocol == 6 {
+        frame.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
+    } else {
+        frame.extend([((length - 34) as u16).to_be_bytes(), [0, 0]].concat());
     }
     frame.resize(length, 0x5a);
     frame
@@ -179,6 +190,31 @@ fn steps_take_effect_between_two_packets() {
         assert_ne!(at(n + 200, 0)["verdict"], at(n + 200, 1)["verdict"], "accepted exactly once");
     }
     assert!(kept > 0 && kept < 100 && returned > 0 && returned < 100, "{kept} {returned}");
+}
+
+#[test]
+fn a_gateway_keeps_tenants_apart_and_forwards() {
+    let config = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway.toml")).unwrap();
+    // Clients in different networks of 24 bits, so that each may go its own way.
+    let packet = |vlan: u8, client: u8, port: u16| {
+        let mut frame = frame(6, [192, 0, client, 7], (999, port), 80);
+        frame.splice(12..12, [0x81, 0, 0, vlan]);
+        frame
+    };
+    let mut packets: Vec<Vec<u8>> = (0..100).map(|n| packet(10 + 10 * (n % 2), n, 443)).collect();
+    packets.push(packet(30, 7, 443));
+    packets.push(packet(10, 7, 22));
+    let lines = run(&folder("gateway"), &config, &packets, &[]);
+    assert_eq!(decided(&lines, 101), ["discard not-my-ip"], "no zone of the address has VLAN 30");
+    assert_eq!(decided(&lines, 102), ["discard rule-disabled"]);
+    let count = |verdict: &str| lines[..100].iter().filter(|l| l["verdict"] == verdict && l["reason"] == "map").count();
+    let (host, port) = (count("host"), count("port"));
+    assert_eq!(host + port, 100, "{:?}", lines[0]);
+    // Weights 25 : 75: 25 to the host, with a standard deviation of 4.4.
+    assert!((7..=45).contains(&host), "{host}");
+    for line in &lines[..100] {
+        assert_eq!(line["target"], if line["verdict"] == "host" { 1 } else { 64 });
+    }
 }
 
 #[test]
