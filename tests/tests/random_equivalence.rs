@@ -16,7 +16,7 @@ use rand::{Rng, RngCore};
 /// Frames of each test.
 const FRAMES: u64 = 100_000;
 /// Rounds from one fresh set of tables to the next.
-const TABLES_ROUNDS: u64 = 60;
+const TABLES_ROUNDS: u64 = 40;
 
 for_each_build!(first_half, second_half);
 
@@ -99,11 +99,11 @@ fn random_equivalence(build: Build, seed: u64) {
         generator.set_tables(&loaded);
         let (host, wire) = (readiness(generator.rng()), readiness(generator.rng()));
         bench.set_ready(host, wire);
-        traffic(&mut bench, &mut generator, 150);
-        for _ in 0..4 {
+        traffic(&mut bench, &mut generator, 250);
+        for _ in 0..6 {
             change(generator.rng(), &limits, &mut loaded, true);
         }
-        bench.commit(&loaded, |bench| traffic(bench, &mut generator, 150));
+        bench.commit(&loaded, |bench| traffic(bench, &mut generator, 250));
         while bench.sim().rx_pending() > 0 {
             bench.run(1000);
             let (host, wire) = (readiness(generator.rng()), readiness(generator.rng()));

@@ -299,7 +299,9 @@ impl Generator {
         };
         let defect = self.rng.random_bool(self.profile.defects).then(|| {
             let possible: Vec<Defect> = Defect::ALL.into_iter().filter(|d| d.applies(protocol, version)).collect();
-            *possible.choose(&mut self.rng).expect("some defects apply to all frames")
+            let drawn = *possible.choose(&mut self.rng).expect("some defects apply to all frames");
+            // Oversize frames take as long as a hundred others.
+            if drawn == Defect::Oversize && self.rng.random() { Defect::FrameError } else { drawn }
         });
         let place = self.place(protocol, version);
         let (mut built, protocol) = self.packet(protocol, version, defect, &place);
