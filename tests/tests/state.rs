@@ -24,6 +24,7 @@ for_each_build!(
     host_buffer_fills,
     control_buffer_fills,
     wire_buffer_fills,
+    overrun_is_counted,
 );
 
 fn bench(build: Build) -> Bench {
@@ -329,4 +330,31 @@ fn wire_buffer_fills(build: Build) {
     // The source MAC of what is forwarded is that of the client: nothing is edited on the way.
     let frame = Frame::new(STATION, CLIENT_MAC, ip4(VIP4, tcp(1, SYN))).padded();
     assert_eq!(bench.one(0, &frame).verdict, Verdict::Port);
+}
+
+fn overrun_is_counted(build: Build) {
+    let bench = bench(build);
+    let ports = bench.limits().ports;
+    // Every port at line rate, for longer than the buffers before the pipeline last.
+    let frame = udp4(80, 1400);
+    let each = 100;
+    let mut events = 0;
+    {
+        let mut sim = bench.sim();
+        for port in 0..ports {
+            for _ in 0..each {
+                sim.push_wire(port, WireFrame::new(frame.clone()));
+            }
+        }
+        sim.run_until_idle(1_000_000).expect("idle");
+        while let Some(event) = sim.pop_event() {
+            // A frame is lost whole or not at all.
+            assert_eq!((usize::from(event.length), event.rule), (frame.len(), Some(RULE)));
+            events += 1;
+        }
+    }
+    let lost: u64 = (0..ports).map(|port| bench.nic.port_counters(port).rx_overrun).sum();
+    assert_eq!(events + lost, each * u64::from(ports), "every frame has an event or is counted as lost");
+    assert_eq!(lost > 0, ports > 1, "one port never offers more than the pipeline takes; {lost} lost");
+    assert_eq!(bench.nic.counters().received().packets, events);
 }

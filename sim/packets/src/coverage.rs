@@ -154,13 +154,6 @@ impl Coverage {
         *self.seen.entry(bin).or_default() += 1;
     }
 
-    /// Adds the counts of another test.
-    pub fn merge(&mut self, other: &Coverage) {
-        for (bin, count) in &other.seen {
-            *self.seen.entry(*bin).or_default() += count;
-        }
-    }
-
     /// How often a reason was seen.
     pub fn of_reason(&self, reason: Reason) -> u64 {
         self.seen.iter().filter(|(bin, _)| bin.reason == reason).map(|(_, n)| n).sum()
