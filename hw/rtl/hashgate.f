@@ -23,7 +23,7 @@ header_window.sv
 parse_l2.sv
 parse_l3.sv
 ip4_checksum.sv
-ip6_extension_step.sv
+ip6_extensions.sv
 parse_l4.sv
 parse_icmp_error.sv
 parser.sv

@@ -26,7 +26,6 @@ module parser
     localparam int unsigned L3_BITS = 8 * L3_BYTES;
     localparam int unsigned L4_BYTES = 72;
     localparam int unsigned L4_BITS = 8 * L4_BYTES;
-    localparam int unsigned UNITS = 9;
     localparam int unsigned STEPS = 8;
 
     // ---- layer 2 ------------------------------------------------------------------------------------------------------
@@ -73,63 +72,20 @@ module parser
     ip4_checksum #(.L3_BYTES(L3_BYTES)) u_sum (.clk, .l3_i(l3), .ok_o(ip4_sum_ok));
 
     // ---- IPv6 extension headers -----------------------------------------------------------------------------------------
-    // Each 8-byte unit behind the fixed header, read as an extension header.
-    typedef struct packed {
-        logic [UNITS-1:0][7:0] next;
-        logic [UNITS-1:0][8:0] length;
-        logic [UNITS-1:0]      offset;
-        logic [UNITS-1:0]      more;
-        logic [3:0]            units;
-    } units_t;
-    typedef struct packed {
-        logic        done;
-        logic [3:0]  unit;
-        logic [7:0]  next;
-        logic [12:0] left;
-        logic        bad;
-        logic        beyond;
-        logic        later;
-        logic        fragment;
-    } walk_t;
-    units_t units[STEPS];
-    walk_t  walk[STEPS+1];
-    always_ff @(posedge clk) begin
-        for (int i = 0; i < UNITS; i++) begin
-            units[0].next[i]   <= l3[L3_BITS-1-8*(40+8*i) -: 8];
-            units[0].length[i] <= {1'b0, l3[L3_BITS-1-8*(41+8*i) -: 8]} + 9'd1;
-            units[0].offset[i] <= |l3[L3_BITS-1-8*(42+8*i) -: 13];
-            units[0].more[i]   <= l3[L3_BITS-1-8*(43+8*i)-7];
-        end
-        // 14 + 4 tags + 40 + 8 unit + 8 <= 128
-        units[0].units <= (tags == 2'd0) ? 4'd9 : 4'd8;
-        for (int i = 1; i < STEPS; i++) units[i] <= units[i-1];
-    end
-    always_comb begin
-        walk[0]          = '0;
-        walk[0].done     = !fixed.v6 || fixed.malformed;
-        walk[0].next     = protocol;
-        walk[0].left     = rest[15:3];
-        walk[0].later    = later;
-        walk[0].fragment = fragment;
-    end
-    for (genvar i = 0; i < STEPS; i++) begin : gen_step
-        ip6_extension_step #(.UNITS(UNITS)) u_step (
-            .clk, .unit_next_i(units[i].next), .unit_length_i(units[i].length), .unit_offset_i(units[i].offset),
-            .unit_more_i(units[i].more), .units_i(units[i].units), .done_i(walk[i].done), .unit_i(walk[i].unit),
-            .next_i(walk[i].next), .left_i(walk[i].left), .bad_i(walk[i].bad), .beyond_i(walk[i].beyond),
-            .later_i(walk[i].later), .fragment_i(walk[i].fragment), .done_o(walk[i+1].done), .unit_o(walk[i+1].unit),
-            .next_o(walk[i+1].next), .left_o(walk[i+1].left), .bad_o(walk[i+1].bad), .beyond_o(walk[i+1].beyond),
-            .later_o(walk[i+1].later), .fragment_o(walk[i+1].fragment));
-    end
+    logic [7:0] protocol_w;
+    logic [9:0] units_w;
+    logic       bad_w, beyond_w, later_w, fragment_w;
+    ip6_extensions #(.L3_BYTES(L3_BYTES), .STEPS(STEPS)) u_extensions (
+        .clk, .l3_i(l3), .tags_i(tags), .skip_i(!fixed.v6 || fixed.malformed), .protocol_i(protocol), .units_i(rest[15:3]),
+        .later_i(later), .fragment_i(fragment), .protocol_o(protocol_w), .units_o(units_w), .bad_o(bad_w),
+        .beyond_o(beyond_w), .later_o(later_w), .fragment_o(fragment_w));
     fixed_t             fixed_w;
     logic [L3_BITS-1:0] l3_w;
     logic [15:0]        rest_w;
     logic [4:0]         offset_w;
-    walk_t              end_w;
     delay #(.WIDTH($bits(fixed_t) + 21), .CYCLES(STEPS)) u_fixed_w (
         .clk, .value_i({fixed, rest, offset}), .value_o({fixed_w, rest_w, offset_w}));
     delay #(.WIDTH(L3_BITS), .CYCLES(STEPS + 1)) u_l3_w (.clk, .value_i(l3), .value_o(l3_w));
-    assign end_w = walk[STEPS];
 
     // ---- shift to layer 4 -------------------------------------------------------------------------------------------------
     typedef struct packed {
@@ -144,25 +100,24 @@ module parser
         logic [5:0]  place;      // of layer 4 in 32-bit words from layer 3 on, plus tags; saturates
     } transport_t;
     transport_t         t1, t2, t4;
-    logic               still_extension;
+    logic [3:0]         unit;  // saturates
     logic [5:0]         l4_offset, l4_offset_1;
     logic [L4_BITS+95:0] coarse;
     logic [L4_BITS-1:0] l4;
-    assign still_extension = !end_w.done
-        && (end_w.next == 8'd0 || end_w.next == 8'd43 || end_w.next == 8'd44 || end_w.next == 8'd60);
-    assign l4_offset = {1'b0, offset_w} + (fixed_w.v6 ? {1'b0, end_w.unit, 1'b0} : 6'd0);
+    assign unit      = units_w[3:0] | {4{|units_w[9:4]}};
+    assign l4_offset = {1'b0, offset_w} + {1'b0, unit, 1'b0};
     always_ff @(posedge clk) begin
         // cycle 1: by 16 bytes
         t1.fixed <= fixed_w;
-        t1.malformed <= fixed_w.malformed || (fixed_w.ip && !fixed_w.v6 && !ip4_sum_ok) || end_w.bad;
+        t1.malformed <= fixed_w.malformed || (fixed_w.ip && !fixed_w.v6 && !ip4_sum_ok) || bad_w;
         if (fixed_w.malformed) t1.reason <= fixed_w.reason;
         else if (fixed_w.v6) t1.reason <= REASON_IP6_EXTENSION;
         else t1.reason <= REASON_IP4_CHECKSUM;
-        t1.protocol <= end_w.next;
-        t1.length   <= fixed_w.v6 ? {end_w.left, rest_w[2:0]} : rest_w;
-        t1.beyond   <= end_w.beyond || still_extension;
-        t1.later    <= end_w.later;
-        t1.fragment <= end_w.fragment;
+        t1.protocol <= protocol_w;
+        t1.length   <= rest_w - {3'b0, units_w, 3'b0};
+        t1.beyond   <= beyond_w;
+        t1.later    <= later_w;
+        t1.fragment <= fragment_w;
         t1.place    <= l4_offset + {4'b0, fixed_w.tags};
         l4_offset_1 <= l4_offset;
         coarse      <= '0;
