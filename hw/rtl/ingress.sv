@@ -120,7 +120,8 @@ module ingress
             last_reg      <= last;
             error_reg     <= last_i && error_i;
             oversize_reg  <= over;
-            length_reg    <= frame_length(before_reg, tail_of_keep(keep_i >> FCS_BYTES));
+            length_reg    <= {(!FCS_ON_STREAM && keep_i[BEAT_BYTES-1]) ? before_reg + 1'b1 : before_reg,
+                              tail_of_keep(keep_i >> FCS_BYTES)};
             number_reg    <= before_reg;
             following_reg <= before_reg + 1'b1;
             if (FCS_ON_STREAM && !keep_i[FCS_BYTES]) length_reg <= '0;

@@ -54,8 +54,8 @@ module match_slot
     slot_t mask;
     assign mask = ({$bits(slot_t){write_i[0]}} & PORTS_MASK) | ({$bits(slot_t){write_i[1]}} & ~PORTS_MASK);
     always_ff @(posedge clk) begin
-        if (!write_bank_i) bank0 <= (bank0 & ~mask) | (written & mask);
-        if (write_bank_i) bank1 <= (bank1 & ~mask) | (written & mask);
+        if (|write_i && !write_bank_i) bank0 <= (bank0 & ~mask) | (written & mask);
+        if (|write_i && write_bank_i) bank1 <= (bank1 & ~mask) | (written & mask);
         if (clear_i) begin
             bank0 <= '0;
             bank1 <= '0;

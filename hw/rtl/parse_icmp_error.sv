@@ -33,7 +33,9 @@ module parse_icmp_error #(
     logic [7:0]            protocol_q;
     logic [3:0]            words_q;  // from the embedded header to its ports
     logic [127:0]          dst_q;
-    logic [3:0]            same_q;   // embedded source = outer destination, by 32 bits
+    logic                  v6_q;
+    logic                  same4_q;  // embedded source = outer destination
+    logic [3:0]            same6_q;  // the same for IPv6, by 32 bits
     logic [8*L4_BYTES-1:0] l4_q;
     logic [5:0]            place_q;
     logic [15:0]           length_q;
@@ -46,15 +48,16 @@ module parse_icmp_error #(
             protocol_q     <= v6_fragment ? l4_i[E-8*40 -: 8] : l4_i[E-8*6 -: 8];
             words_q        <= v6_fragment ? 4'd12 : 4'd10;
             dst_q          <= l4_i[E-8*24 -: 128];
-            for (int i = 0; i < 4; i++) same_q[i] <= l4_i[E-8*8-32*i -: 32] == outer_dst_i[127-32*i -: 32];
         end else begin
             version_q      <= l4_i[E -: 4] == 4'd4 && l4_i[E-4 -: 4] >= 4'd5;
             unfragmented_q <= ~|l4_i[E-8*6-3 -: 13];
             protocol_q     <= l4_i[E-8*9 -: 8];
             words_q        <= l4_i[E-4 -: 4];
             dst_q          <= {96'b0, l4_i[E-8*16 -: 32]};
-            same_q         <= {4{l4_i[E-8*12 -: 32] == outer_dst_i[31:0]}};
         end
+        for (int i = 0; i < 4; i++) same6_q[i] <= l4_i[E-8*8-32*i -: 32] == outer_dst_i[127-32*i -: 32];
+        same4_q  <= l4_i[E-8*12 -: 32] == outer_dst_i[31:0];
+        v6_q     <= v6_i;
         l4_q     <= l4_i;
         place_q  <= place_i;
         length_q <= length_i;
@@ -73,7 +76,7 @@ module parse_icmp_error #(
         for (int i = 5; i <= 15; i++) if (words_q == 4'(i)) ports = l4_q[E-32*i -: 32];
     end
     always_ff @(posedge clk) begin
-        header_q       <= version_q && unfragmented_q && (&same_q);
+        header_q       <= version_q && unfragmented_q && (v6_q ? &same6_q : same4_q);
         ports_q        <= protocol_q == 8'd6 || protocol_q == 8'd17;
         portless_q     <= protocol_q == 8'd47 || protocol_q == 8'd50 || protocol_q == 8'd51;
         window_q       <= place_sum <= LAST_PLACE;

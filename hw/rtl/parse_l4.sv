@@ -37,7 +37,7 @@ module parse_l4
 
     // Cycle 1: every comparison.
     logic        tcp_q, udp_q, icmp_q, icmp_error_q, discovery_q, fits8_q, fits14_q;
-    logic        short_q, bad_offset_q, bad_udp_q, fin_q, syn_q, rst_q, ack_q;
+    logic        gre_q, ah_q, eight_q, below4_q, below8_q, below12_q, below20_q, bad_offset_q, bad_udp_q, fin_q, syn_q, rst_q, ack_q;
     logic [15:0] sport_q, dport_q;
     logic        gre, esp, ah, tcp, udp, icmp;
     logic [3:0]  data_offset;
@@ -56,8 +56,13 @@ module parse_l4
         tcp_q   <= tcp;
         udp_q   <= udp;
         icmp_q  <= icmp;
-        short_q <= (tcp && length_i < 16'd20) || (udp && length_i < 16'd8) || (icmp && length_i < 16'd8)
-            || (gre && length_i < 16'd4) || (esp && length_i < 16'd8) || (ah && length_i < 16'd12);
+        gre_q   <= gre;
+        ah_q    <= ah;
+        eight_q <= udp || icmp || esp;
+        below4_q     <= length_i < 16'd4;
+        below8_q     <= length_i < 16'd8;
+        below12_q    <= length_i < 16'd12;
+        below20_q    <= length_i < 16'd20;
         fits8_q      <= fits8_i;
         fits14_q     <= fits14_i;
         bad_offset_q <= data_offset < 4'd5 || length_i < {10'b0, data_offset, 2'b0};
@@ -74,12 +79,13 @@ module parse_l4
     end
 
     // Cycle 2: the first that applies.
-    logic beyond;
+    logic beyond, too_short;
+    assign too_short = (tcp_q && below20_q) || (eight_q && below8_q) || (gre_q && below4_q) || (ah_q && below12_q);
     assign beyond = tcp_q ? !fits14_q : (udp_q || icmp_q) && !fits8_q;
     always_ff @(posedge clk) begin
-        malformed_o <= short_q
+        malformed_o <= too_short
             || (!beyond && ((tcp_q && (bad_offset_q || (syn_q && (fin_q || rst_q)))) || (udp_q && bad_udp_q)));
-        if (short_q) reason_o <= REASON_L4_TRUNCATED;
+        if (too_short) reason_o <= REASON_L4_TRUNCATED;
         else if (udp_q) reason_o <= REASON_UDP_LENGTH;
         else if (bad_offset_q) reason_o <= REASON_TCP_DATA_OFFSET;
         else if (fin_q) reason_o <= REASON_TCP_SYN_FIN;

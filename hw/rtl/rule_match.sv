@@ -93,24 +93,24 @@ module rule_match
     // ---- look-up, cycles 2..5 ---------------------------------------------------------------------------------------------------
     // Cycle 2: each slot.
     logic [RULES-1:0] specific_q, any_q;
-    // Cycle 3: which kind.
-    logic [RULES-1:0] kind;
+    // Cycle 3: which kind, and the groups of eight that have one.
+    logic [RULES-1:0]  kind;
+    logic [GROUPS-1:0] group_any;
     // Cycle 4: the first, one-hot: first in its group of eight, group the first with any.
     logic [RULES-1:0]  onehot;
     logic              hit_q;
-    logic [GROUPS-1:0] group_any;
     // Cycle 5: its rule.
     rule_t             chosen_rule;
     always_comb begin
         chosen_rule = '0;
         for (int i = 0; i < RULES; i++) chosen_rule |= rule[i] & {$bits(rule_t){onehot[i]}};
-        for (int g = 0; g < GROUPS; g++) group_any[g] = |kind[8*g +: 8];
     end
     always_ff @(posedge clk) begin
         {bank_4, bank_3, bank_2} <= {bank_3, bank_2, bank_1};
         specific_q <= specific;
         any_q      <= any;
         kind       <= (|specific_q) ? specific_q : any_q;
+        for (int g = 0; g < GROUPS; g++) group_any[g] <= (|specific_q) ? |specific_q[8*g +: 8] : |any_q[8*g +: 8];
         for (int g = 0; g < GROUPS; g++)
             for (int i = 0; i < 8; i++)
                 onehot[8*g+i] <= kind[8*g+i] && ~|(kind[8*g +: 8] & 8'((1 << i) - 1))

@@ -30,10 +30,12 @@ module verdict
     output decision_t          decision_o,
     output logic               bad_o         // wrong parity decided
 );
-    // Cycle 1: the conditions.
+    // Cycle 1: the conditions. How far the packet came decides which tables it needed.
     typedef struct packed {
-        logic rule_invalid, disabled, map_invalid, handover, nobody, target_invalid;
-        logic rule_bad, map_bad, target_bad, to_host, to_port, out_port;
+        logic has_rule, has_bucket, has_target;  // how far the packet came
+        reason_e not_sent;                          // why not to a target
+        logic bad;                               // wrong parity in a table needed before the target table
+        logic target_invalid, target_bad, to_host, to_port, out_port;
         logic matched;
         early_t early;
         queue_t host_queue;
@@ -44,15 +46,23 @@ module verdict
         target_t target;
     } condition_t;
     condition_t c;
+    logic has_rule, has_bucket, has_owner, handover, nobody;
+    assign handover   = handover_i && early_i.handover;
+    assign nobody     = owner_i == NOBODY;
+    assign has_rule   = !early_i.decided;
+    assign has_bucket = has_rule && rule_valid_i && rule_mode_i != MODE_DISABLED;
+    assign has_owner  = has_bucket && map_valid_i;
     always_ff @(posedge clk) begin
-        c.rule_invalid   <= !rule_valid_i;
-        c.disabled       <= rule_mode_i == MODE_DISABLED;
-        c.map_invalid    <= !map_valid_i;
-        c.handover       <= handover_i && early_i.handover;
-        c.nobody         <= owner_i == NOBODY;
+        c.has_rule   <= has_rule;
+        c.has_bucket <= has_bucket;
+        c.has_target <= has_owner && !handover && !nobody;
+        c.bad        <= early_i.parity || (has_rule && rule_bad_i) || (has_owner && map_bad_i);
+        if (!rule_valid_i) c.not_sent <= REASON_RULE_INVALID;
+        else if (rule_mode_i == MODE_DISABLED) c.not_sent <= REASON_RULE_DISABLED;
+        else if (!map_valid_i) c.not_sent <= REASON_MAP_INVALID;
+        else if (handover) c.not_sent <= REASON_HANDOVER;
+        else c.not_sent <= REASON_NOBODY;
         c.target_invalid <= !target_entry_i.valid;
-        c.rule_bad       <= rule_bad_i;
-        c.map_bad        <= map_bad_i;
         c.target_bad     <= target_bad_i;
         c.to_host        <= target_entry_i.action == ACTION_DELIVER;
         c.to_port        <= target_entry_i.action == ACTION_FORWARD;
@@ -67,13 +77,9 @@ module verdict
         c.target         <= owner_i;
     end
 
-    // Cycle 2: the first that applies. How far the packet came decides which tables it needed.
-    logic has_rule, has_bucket, has_owner, has_target, bad;
-    assign has_rule   = !c.early.decided;
-    assign has_bucket = has_rule && !c.rule_invalid && !c.disabled;
-    assign has_owner  = has_bucket && !c.map_invalid;
-    assign has_target = has_owner && !c.handover && !c.nobody;
-    assign bad        = c.early.parity || (has_rule && c.rule_bad) || (has_owner && c.map_bad) || (has_target && c.target_bad);
+    // Cycle 2: the first that applies.
+    logic bad;
+    assign bad = c.bad || (c.has_target && c.target_bad);
     always_ff @(posedge clk) begin
         decision_o              <= '0;
         decision_o.port         <= c.port;
@@ -81,22 +87,18 @@ module verdict
         decision_o.rule         <= c.rule;
         decision_o.bucket       <= c.bucket;
         decision_o.target       <= c.target;
-        decision_o.rule_valid   <= has_rule;
-        decision_o.bucket_valid <= has_bucket;
-        decision_o.target_valid <= has_target;
+        decision_o.rule_valid   <= c.has_rule;
+        decision_o.bucket_valid <= c.has_bucket;
+        decision_o.target_valid <= c.has_target;
         decision_o.parity       <= bad;
         decision_o.verdict      <= VERDICT_DISCARD;
         bad_o                   <= bad;
         if (bad) decision_o.reason <= REASON_TABLE_PARITY;
-        else if (c.early.decided) begin
+        else if (!c.has_rule) begin
             decision_o.reason  <= c.early.reason;
             decision_o.verdict <= c.early.to_host ? VERDICT_HOST : VERDICT_DISCARD;
             decision_o.control <= c.early.to_host && c.early.control;
-        end else if (c.rule_invalid) decision_o.reason <= REASON_RULE_INVALID;
-        else if (c.disabled) decision_o.reason <= REASON_RULE_DISABLED;
-        else if (c.map_invalid) decision_o.reason <= REASON_MAP_INVALID;
-        else if (c.handover) decision_o.reason <= REASON_HANDOVER;
-        else if (c.nobody) decision_o.reason <= REASON_NOBODY;
+        end else if (!c.has_target) decision_o.reason <= c.not_sent;
         else if (c.target_invalid) decision_o.reason <= REASON_TARGET_INVALID;
         else begin
             if (!c.early.match || c.matched) decision_o.reason <= c.early.reason;

@@ -28,8 +28,9 @@ RTL = ROOT / "hw" / "rtl"
 MAX_LEVELS = 6
 # An array with fewer words is a set of registers.
 MIN_MEMORY_WORDS = 8
-# A memory of more bits than this is a table or a buffer and must be block RAM.
+# A memory of more bits than this, and of more words than one LUT holds, is a table or a buffer and must be block RAM.
 MAX_BITS_OUTSIDE_BLOCK_RAM = 8192
+WORDS_IN_A_LUT = 64
 # A memory of more bits than this must not dissolve into flip-flops.
 MAX_BITS_IN_FLIP_FLOPS = 2048
 # Flip-flops that one net may enable. A header window is 1024 bits wide; a stall of the whole pipeline enables tens of
@@ -160,8 +161,10 @@ def judge(paths: list[TimingPath], mems: list[dict], enables: list[tuple[int, st
                      f" ({len(group)} ends too deep in {name})")
     for memory in mems:
         what = f"memory {memory['name']} ({memory['width']} x {memory['depth']}) became {memory['kind']}"
-        if memory["kind"] != "block RAM" and memory["bits"] > MAX_BITS_OUTSIDE_BLOCK_RAM:
-            wrong.append(f"{what}; above {MAX_BITS_OUTSIDE_BLOCK_RAM} bits it must be block RAM")
+        shallow = memory["kind"] == "LUT RAM" and memory["depth"] <= WORDS_IN_A_LUT
+        if memory["kind"] != "block RAM" and not shallow and memory["bits"] > MAX_BITS_OUTSIDE_BLOCK_RAM:
+            wrong.append(f"{what}; above {MAX_BITS_OUTSIDE_BLOCK_RAM} bits and {WORDS_IN_A_LUT} words "
+                         "it must be block RAM")
         elif memory["kind"] == "flip-flops" and memory["bits"] > MAX_BITS_IN_FLIP_FLOPS:
             wrong.append(f"{what}; above {MAX_BITS_IN_FLIP_FLOPS} bits it must be RAM")
     for count, name, driver in enables:

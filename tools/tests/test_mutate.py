@@ -112,6 +112,16 @@ class Patches(unittest.TestCase):
         with self.assertRaisesRegex(mutate.MutantError, "more than an expression"):
             self.patched("b_o <=", "b_o[3:0] <=")
 
+    def test_every_patch_of_the_repository_applies(self):
+        rtl = Path(__file__).resolve().parent.parent.parent / "hw" / "rtl"
+        names = [line for line in (rtl / "hashgate.f").read_text().split() if line.endswith(".sv")]
+        all_sources = mutate.sources(rtl, names)
+        patches = sorted((rtl.parent / "mutants").glob("*.patch"))
+        self.assertGreaterEqual(len(patches), 8)
+        for patch in patches:
+            with self.subTest(patch.name):
+                self.assertTrue(mutate.from_patch(rtl, all_sources, patch).edits)
+
 
 if __name__ == "__main__":
     unittest.main()

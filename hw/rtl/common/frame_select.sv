@@ -3,7 +3,7 @@
 // frame_select: several streams of frames into one, frame by frame.
 //
 // In       per source valid, ready, beat; a source that has begun a frame keeps the output until its last beat.
-// Out      the same from a register, with `keep` made from the tail, and the number of the source.
+// Out      the same from a register, and the number of the source; `keep` is made from the tail behind the register.
 // Choice   at the start of a frame: FAIR = 0 the lowest source that has one, FAIR = 1 the next source in turn that has
 //          one.
 // Latency  1, one beat a cycle, no bubble between frames.
@@ -80,11 +80,11 @@ module frame_select
         end
     end
 
+    assign out_keep_o = keep_of_tail(out_last_o, out_tail_o);
     always_ff @(posedge clk) begin
         if (load) begin
             out_valid_o  <= |(grant & in_valid_i);
             out_data_o   <= data;
-            out_keep_o   <= keep_of_tail(last, tail);
             out_last_o   <= last;
             out_tail_o   <= tail;
             out_meta_o   <= meta;

@@ -16,12 +16,12 @@ package stream_pkg;
     localparam int unsigned BEAT_NUMBER_BITS = $bits(length_t) - TAIL_BITS;
     typedef logic [BEAT_NUMBER_BITS-1:0] beat_number_t;
 
-    // Tail of a keep that is contiguous from byte 0; 0 for an empty one as well.
+    // Tail of a keep that is contiguous from byte 0; 0 for an empty one as well. Bit j of a count is odd or even with the
+    // multiples of 2**j that it passes.
     function automatic tail_t tail_of_keep(input beat_keep_t keep);
         tail_of_keep = '0;
-        for (int unsigned i = 1; i < BEAT_BYTES; i++) begin
-            if (keep[i-1] && !keep[i]) tail_of_keep |= tail_t'(i);
-        end
+        for (int unsigned j = 0; j < TAIL_BITS; j++)
+            for (int unsigned i = (1 << j) - 1; i < BEAT_BYTES; i += 1 << j) tail_of_keep[j] ^= keep[i];
     endfunction
 
     // Keep of a beat.

@@ -12,6 +12,7 @@
 // Counters   one pulse per event.
 `resetall
 `default_nettype none
+`include "hashgate_assert.svh"
 module csr
     import hashgate_cfg_pkg::*;
     import hashgate_defs_pkg::*;
@@ -93,6 +94,8 @@ module csr
         .s_cpuif_req_stall_rd(stall_read), .s_cpuif_rd_ack(read_done), .s_cpuif_rd_err(read_error), .s_cpuif_rd_data(read_data),
         .s_cpuif_wr_ack(write_done), .s_cpuif_wr_err(write_error), .hwif_in, .hwif_out);
     wire logic unused = &{1'b0, read_error, write_error};
+    // hw/regs/generate.sh relies on it.
+    `HG_ASSERT(one_request, !(request && (request_write ? stall_write : stall_read)))
 
     // ---- reset and start ------------------------------------------------------------------------------------------------
     logic boot_q, ready_q, reset_done_q;
