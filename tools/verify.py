@@ -125,6 +125,8 @@ def test_steps() -> list[Step]:
         Step("rust build", [*build, *cargo]),
         Step("rust tests", [*runner, *cargo], ("rust build",), count_rust, r"(?:test result|Summary)(.*)"),
         clippy_step(("rust build",)),
+        Step("synthesis", [python, "hw/synth/run.py"], note=r"^summary: (.*)$"),
+        Step("mutants", [python, "tools/mutants/run.py"], ("rust tests",), note=r"^summary: (.*)$"),
     ]
     steps += lint_steps()
     steps += [

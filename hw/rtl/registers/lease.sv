@@ -40,7 +40,7 @@ module lease (
         later_q   <= deadline_i > deadline_q;
         fresh_q   <= arm_i;
         if (arm_i) deadline_q <= deadline_i;
-        else if (renew_q && later_q && state_q == RUNNING) deadline_q <= renewal_q;
+        else if (renew_q && later_q) deadline_q <= renewal_q;
 
         if (arm_i) state_q <= (state_q == RUNNING) ? RUNNING : STARTED;
         else if (!fresh_q && passed_q && state_q != NEVER) state_q <= EXPIRED;
