@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the Rust access layer and the reference page from hashgate.rdl.
+"""Makes the Rust access layer and the reference pages from hashgate.rdl.
 
-Usage: export.py RDL RUST MARKDOWN     (called by generate.sh, which also makes the register block)
+Usage: export.py RDL RUST MARKDOWN HTML     (called by generate.sh, which also makes the register block)
 
 The Rust code has no `unsafe` and needs no crate: a register with one field that starts at bit 0 is a plain number (or bool),
 one with several fields a struct; arrays take an index; 64-bit registers are read and written low word first.
 """
 
+import html
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -265,13 +267,76 @@ def make_markdown(top, registers):
     return "\n".join(lines) + "\n"
 
 
+# ---- the same as HTML, one page that needs nothing else -----------------------------------------------------------
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 72em; padding: 1em; color: #1b2733; }
+table { border-collapse: collapse; margin: .6em 0; width: 100%; }
+th, td { border: 1px solid #c9d3dd; padding: .25em .6em; text-align: left; vertical-align: top; }
+th { background: #eef2f6; }
+code, .bits td { font-family: ui-monospace, monospace; font-size: 90%; }
+.bits { table-layout: fixed; }
+.bits td { text-align: center; overflow: hidden; padding: .3em 0; }
+.bits .field { background: #d9e8f6; }
+.bits .free { background: #f6f6f6; }
+.bits .number { border: 0; color: #6a7784; font-size: 75%; padding: 0; }
+h2 { margin-top: 2em; border-bottom: 2px solid #d9e8f6; }
+h2 small { font-weight: normal; color: #6a7784; }
+"""
+
+
+def rich(text):
+    """Text with `code` in it."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+
+
+def bit_picture(register):
+    """A row of 32 columns for each word, with its fields."""
+    rows = []
+    for word in reversed(range(register.width // 32)):
+        cells = []
+        bit = 32 * word + 31
+        while bit >= 32 * word:
+            field = next((f for f in register.fields if f.lsb <= bit < f.lsb + f.width), None)
+            below = [f.lsb + f.width - 1 for f in register.fields if f.lsb + f.width - 1 < bit]
+            low = max(32 * word, field.lsb if field else max(below, default=-1) + 1)
+            name = html.escape(field.name) if field else ""
+            kind = "field" if field else "free"
+            cells.append(f'<td class="{kind}" colspan="{bit - low + 1}" title="{name}">{name}</td>')
+            bit = low - 1
+        numbers = "".join(f'<td class="number">{n}</td>' for n in range(32 * word + 31, 32 * word - 1, -1))
+        rows += [f"<tr>{numbers}</tr>", f"<tr>{''.join(cells)}</tr>"]
+    return '<table class="bits">' + "".join(rows) + "</table>"
+
+
+def make_html(top, registers):
+    lines = ["<!DOCTYPE html>", f"<!-- SPDX-License-Identifier: Apache-2.0. {NOTE} -->", '<html lang="en"><head><meta charset="utf-8">',
+             f"<title>{html.escape(top.get_property('name'))}</title><style>{STYLE}</style></head><body>",
+             f"<h1>{html.escape(top.get_property('name'))}</h1>", f"<p>{rich(one_line(top.get_property('desc')))}</p>"]
+    lines += ["<table><tr><th>offset</th><th>register</th><th>bits</th><th>what</th></tr>"]
+    for r in registers:
+        lines.append(f'<tr><td><code>{where(r)}</code></td><td><a href="#{r.path}">{r.title}</a></td><td>{r.width}</td>'
+                     f"<td>{rich(r.doc.split('. ')[0].rstrip('.'))}.</td></tr>")
+    lines.append("</table>")
+    for r in registers:
+        lines += [f'<h2 id="{r.path}">{r.title} <small>{where(r)}</small></h2>', f"<p>{rich(r.doc)}</p>", bit_picture(r),
+                  "<table><tr><th>bits</th><th>field</th><th>access</th><th>reset</th><th>meaning</th></tr>"]
+        for f in r.fields:
+            bits = f"{f.lsb}" if f.width == 1 else f"{f.lsb + f.width - 1}:{f.lsb}"
+            reset = "" if f.reset is None else f"{f.reset:#x}"
+            lines.append(f"<tr><td>{bits}</td><td><code>{f.name}</code></td><td>{f.access}</td><td>{reset}</td><td>{rich(f.doc)}</td></tr>")
+        lines.append("</table>")
+    return "\n".join([*lines, "</body></html>"]) + "\n"
+
+
 def main():
-    if len(sys.argv) != 4:
+    if len(sys.argv) != 5:
         sys.exit(__doc__)
-    rdl, rust, markdown = map(Path, sys.argv[1:])
+    rdl, rust, markdown, page = map(Path, sys.argv[1:])
     top, registers = collect(rdl)
     rust.write_text(make_rust(top, registers))
     markdown.write_text(make_markdown(top, registers))
+    page.write_text(make_html(top, registers))
 
 
 if __name__ == "__main__":

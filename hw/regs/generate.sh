@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Makes from hashgate.rdl the register block (PeakRDL-regblock), the Rust access layer and the reference page (export.py).
+# Makes from hashgate.rdl the register block (PeakRDL-regblock), the Rust access layer and the reference pages (export.py).
 #
 # Usage: generate.sh [--check]     --check: write nothing, exit 1 if a file on disk differs
 # The tools are those of `make setup` in .tools/venv, or of the virtual environment $HASHGATE_VENV.
@@ -47,10 +47,11 @@ if found != 1:
     sys.exit("generate.sh: the register block has no mask of requests any more; look at what PeakRDL makes now")
 file.write_text(text)
 PYTHON
-"$venv/bin/python" hw/regs/export.py hw/regs/hashgate.rdl "$new/driver/regs/src/registers.rs" "$new/docs/reference/registers.md"
+"$venv/bin/python" hw/regs/export.py hw/regs/hashgate.rdl "$new/driver/regs/src/registers.rs" "$new/docs/reference/registers.md" \
+    "$new/docs/reference/registers.html"
 
 stale=()
-for file in "$rtl"/hashgate_regs{,_pkg}.sv driver/regs/src/registers.rs docs/reference/registers.md; do
+for file in "$rtl"/hashgate_regs{,_pkg}.sv driver/regs/src/registers.rs docs/reference/registers.{md,html}; do
     cmp -s "$new/$file" "$file" && continue
     stale+=("$file")
     [ "${1:-}" = --check ] || {

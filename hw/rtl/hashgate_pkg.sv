@@ -17,7 +17,7 @@ package hashgate_pkg;
     localparam int unsigned WINDOW_BYTES = 128;
     localparam int unsigned WINDOW_BEATS = WINDOW_BYTES / BEAT_BYTES;
     localparam int unsigned WINDOW_BITS = 8 * WINDOW_BYTES;
-    // Buffers to the host and to the wire, in beats: 32 KB of data, 16 KB (at least two frames) of control.
+    // Buffers to the host and to the wire, in beats: 32 KB of data, 32 KB (at least three frames) of control.
     localparam int unsigned DATA_BUFFER_BEATS = 32768 / BEAT_BYTES;
     localparam int unsigned CONTROL_BUFFER_BEATS = 32768 / BEAT_BYTES;
 
