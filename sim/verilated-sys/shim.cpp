@@ -16,9 +16,11 @@
 #include "verilated_fst_c.h"
 #if HG_BUILD_512
 #include "Vhg512.h"
+#include "Vhg512___024root.h"
 #endif
 #if HG_BUILD_64
 #include "Vhg64.h"
+#include "Vhg64___024root.h"
 #endif
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the shim copies vectors as little-endian bytes");
@@ -31,6 +33,7 @@ struct hg_nic {
     virtual ~hg_nic() = default;
     virtual void step(const hg_in &in, hg_out &out) = 0;
     virtual void register_trace(VerilatedFstC *sink) = 0;
+    virtual int upset_map(int bank, uint32_t word, uint32_t bits) = 0;
 };
 
 namespace {
@@ -87,6 +90,16 @@ struct Nic final : hg_nic {
     }
 
     void register_trace(VerilatedFstC *sink) override { core->trace(sink, 99); }
+
+    int upset_map(int bank, uint32_t word, uint32_t bits) override {
+        auto *root = core->rootp;
+        auto &memory = bank == 0
+            ? root->hashgate_core__DOT__u_decision__DOT__u_map__DOT__gen_bank__BRA__0__KET____DOT__u_ram__DOT__memory
+            : root->hashgate_core__DOT__u_decision__DOT__u_map__DOT__gen_bank__BRA__1__KET____DOT__u_ram__DOT__memory;
+        if (bank < 0 || bank > 1 || word >= sizeof memory / sizeof memory[0] || bits >> 21 != 0) return 1;
+        memory[word] ^= bits;
+        return 0;
+    }
 
     void apply(const hg_in &in) {
         // During a reset registers may still hold what they started with.
@@ -241,6 +254,8 @@ int hg_step(hg_nic *nic, const hg_in *in, hg_out *out) {
 }
 
 const char *hg_failure(const hg_nic *nic) { return nic->failure.empty() ? nullptr : nic->failure.c_str(); }
+
+int hg_upset_map(hg_nic *nic, int bank, uint32_t word, uint32_t bits) { return nic->upset_map(bank, word, bits); }
 
 int hg_trace_open(hg_nic *nic, const char *path) {
     current = nic;

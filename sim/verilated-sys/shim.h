@@ -144,6 +144,12 @@ int hg_step(hg_nic *nic, const hg_in *in, hg_out *out);
 const char *hg_failure(const hg_nic *nic);
 
 /**
+ * Flips bits of a word of the bucket map in one of its two banks, as a particle does: `word` = 2048 x map + bucket / 2; bits 0..9 the even
+ * bucket's owner, 10..19 the odd one's, 20 the parity. Returns 0, or 1 if there is no such word or bit.
+ */
+int hg_upset_map(hg_nic *nic, int bank, uint32_t word, uint32_t bits);
+
+/**
  * Starts writing a waveform in FST format; one clock cycle is two units of time. Returns 0, or 1 if the file cannot be
  * written.
  */

@@ -11,9 +11,9 @@ fewer than 95 % of the generated ones that are not explained are killed, or if a
 """
 
 import argparse
+import hashlib
 import json
 import os
-import random
 import re
 import subprocess
 import sys
@@ -145,7 +145,9 @@ def explanations(known: set[str]) -> dict[str, str]:
 def choose(by_hand: list[mutate.Mutant], everything: list[mutate.Mutant], all_sources: dict[str, mutate.Source],
            count: int, seed: int) -> list[mutate.Mutant]:
     """The mutants by hand and so many generated ones that are in the 512-bit build, in random order."""
-    drawn = random.Random(seed).sample(everything, min(len(everything), int(count * SPARE) + 5))
+    # By a hash of each, so that a change of the RTL leaves the choice among the others as it was.
+    order = sorted(everything, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.key}".encode()).digest())
+    drawn = order[:int(count * SPARE) + 5]
     prepare(by_hand + drawn, all_sources)
     numbers = present()
     missing = [mutant.key for mutant in by_hand if mutant.number not in numbers]

@@ -329,6 +329,11 @@ impl SimNic {
         self.host_tx.iter().map(Sender::pending).sum()
     }
 
+    /// Flips bits of a word of the bucket map, as a particle does; see [`Model::upset_map`].
+    pub fn upset_map(&mut self, bank: usize, word: u32, bits: u32) {
+        self.model.upset_map(bank, word, bits);
+    }
+
     /// Writes a waveform from now on until [`SimNic::end_trace`] or the end.
     ///
     /// # Errors

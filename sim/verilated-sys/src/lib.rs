@@ -136,6 +136,18 @@ impl Model {
         ModelError::Stopped(text.to_string_lossy().into_owned())
     }
 
+    /// Flips bits of a word of the bucket map, as a particle does, without the NIC noticing: `word` = 2048 x map +
+    /// bucket / 2; bits 0..10 are the even bucket's owner, 10..20 the odd one's, bit 20 is the parity.
+    ///
+    /// # Panics
+    /// If there is no such bank, word or bit.
+    pub fn upset_map(&mut self, bank: usize, word: u32, bits: u32) {
+        let bank = c_int::try_from(bank).expect("a bank number");
+        // SAFETY: `nic` is alive until `drop`; the call checks its operands.
+        let failed = unsafe { ffi::hg_upset_map(self.nic.as_ptr(), bank, word, bits) };
+        assert!(failed == 0, "bank {bank}, word {word}, bits {bits:#x}: the map has no such bits");
+    }
+
     /// Starts writing a waveform (FST, for GTKWave or Surfer); one cycle is two units of time. A waveform that was
     /// being written is completed first.
     ///
