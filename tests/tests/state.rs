@@ -353,7 +353,10 @@ fn overrun_is_counted(build: Build) {
             events += 1;
         }
     }
-    let lost: u64 = (0..ports).map(|port| bench.nic.port_counters(port).rx_overrun).sum();
+    let losses: Vec<u64> = (0..ports).map(|port| bench.nic.port_counters(port).rx_overrun).collect();
+    let lost: u64 = losses.iter().sum();
+    // The ports take turns, so none loses more than the other.
+    assert!(losses.iter().all(|one| one.abs_diff(losses[0]) <= 3), "{losses:?}");
     assert_eq!(events + lost, each * u64::from(ports), "every frame has an event or is counted as lost");
     assert_eq!(lost > 0, ports > 1, "one port never offers more than the pipeline takes; {lost} lost");
     assert_eq!(bench.nic.counters().received().packets, events);
