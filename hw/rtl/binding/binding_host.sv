@@ -10,7 +10,7 @@
 //          `session_o`, `record_o`, `key_o` with ok. `busy_o`: packets of the row are in flight, or the key is in the stash (REMOVE):
 //          nothing was done, ask again.
 // By key   hash; for INSERT and REMOVE wait until packets in flight are through; walk the stash, then the four slots. A packet of the
-//          row since the wait ends in `busy_o`; a key of the row that moves into the stash meanwhile starts the walk anew.
+//          row since the wait ends in `busy_o`; a key of the same rows that moves into the stash meanwhile starts the walk anew.
 // Write    INSERT writes in a cycle in which no packet does (`write_o`, `wrote_i`); after 64 cycles it gives up: busy.
 // Pause    `hold_o`: no session may be removed by others. 32 cycles pass after an INSERT before the next begins.
 // Bound    each operation but NEXT ends within some thousands of cycles whatever packets do; NEXT takes up to 4 cycles for each session that
@@ -50,7 +50,7 @@ module binding_host
     input  wire logic                           row_valid_2_i,
     input  wire logic [ROW_BITS-1:0]            row_2_i,
     input  wire logic                           swap_i,
-    input  wire logic [ROW_BITS-1:0]            swap_row_i,
+    input  wire logic [3:0][ROW_BITS-1:0]       swap_rows_i,
     input  wire logic [STASH-1:0]               stash_valid_i,
     // walk
     output logic                                scan_o,
@@ -116,6 +116,7 @@ module binding_host
     assign near      = row_valid_2_i && row_2_i == rows_q[0];
     assign wait_full = count_q == 7'd64;
     assign record    = scan_record_i[BINDING_RECORD_BITS-1:0];
+    wire logic unused = &{1'b0, record};
 
     // Last of the walk in the stash: no entry from here on is used.
     logic [STASH-1:0] left;
@@ -128,7 +129,7 @@ module binding_host
         scan_live_q <= !(^scan_record_i) && scan_record_i[BINDING_RECORD_BITS] && binding_live(record.state, record.expires, fast_now_i, slow_now_i);
         if (pause_q != '0) pause_q <= pause_q - 1'b1;
         touched_q <= touched_q || near;
-        moved_q   <= moved_q || (swap_i && swap_row_i == rows_q[0]);
+        moved_q   <= moved_q || (swap_i && swap_rows_i == rows_q);
         case (state_q)
             IDLE: begin
                 ok_o     <= 1'b0;

@@ -247,7 +247,7 @@ module binding_table
         .clk, .rst, .busy_i(busy_o), .fast_now_i, .slow_now_i, .issued_i(issued), .req_i(host_req_i), .op_i(host_op_i), .key_i(host_key_i),
         .record_i(host_record_i), .session_i(host_session_i), .done_o(host_done_o), .ok_o(host_ok_o), .busy_o(host_busy_o),
         .full_o(host_full_o), .session_o(host_session_o), .record_o(host_record_o), .key_o(host_key_o),
-        .row_valid_2_i(row_valid[2]), .row_2_i(row_zero[2]), .swap_i(swap), .swap_row_i(swap_rows[0]), .stash_valid_i(stash_valid),
+        .row_valid_2_i(row_valid[2]), .row_2_i(row_zero[2]), .swap_i(swap), .swap_rows_i(swap_rows), .stash_valid_i(stash_valid),
         .scan_o(host_scan), .scan_take_i(scan_take && host_scan), .scan_session_o(host_scan_session),
         .scan_valid_i(scan_valid && scan_host_2), .scan_record_i(other_record),
         .request_o(host_step), .take_i(access_take && host_step), .step_o(host_step_kind), .where_o(host_where), .way_o(host_way),
