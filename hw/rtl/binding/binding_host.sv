@@ -13,7 +13,7 @@
 //          row since the wait ends in `busy_o`; a key of the same rows that moves into the stash meanwhile starts the walk anew.
 // Write    INSERT writes in a cycle in which no packet does (`write_o`, `wrote_i`); after 64 cycles it gives up: busy.
 // Pause    `hold_o`: no session may be removed by others. 32 cycles pass after an INSERT before the next begins.
-// Bound    each operation but NEXT ends within some thousands of cycles whatever packets do; NEXT takes up to 4 cycles for each session that
+// Bound    each operation but NEXT ends within some thousands of cycles whatever packets do; NEXT takes some 6 cycles for each session that
 //          it passes, and looks 255 times at most for the key of one.
 `resetall
 `default_nettype none
@@ -46,9 +46,9 @@ module binding_host
     output logic [$clog2(SESSIONS)-1:0]         session_o,
     output binding_record_t                     record_o,
     output binding_key_t                        key_o,
-    // packets: row in cycle 2, keys that go to the stash
-    input  wire logic                           row_valid_2_i,
-    input  wire logic [ROW_BITS-1:0]            row_2_i,
+    // packets: row in cycle 1, keys that go to the stash
+    input  wire logic                           row_valid_1_i,
+    input  wire logic [ROW_BITS-1:0]            row_1_i,
     input  wire logic                           swap_i,
     input  wire logic [3:0][ROW_BITS-1:0]       swap_rows_i,
     input  wire logic [STASH-1:0]               stash_valid_i,
@@ -59,6 +59,7 @@ module binding_host
     input  wire logic                           scan_valid_i,
     input  wire logic [BINDING_RECORD_BITS+1:0] scan_record_i,
     // steps
+    input  wire logic                           report_room_i,  // for the event of a removal
     output logic                                request_o,
     input  wire logic                           take_i,
     output step_e                               step_o,
@@ -96,8 +97,8 @@ module binding_host
     localparam int unsigned ENTRY_BITS = $clog2(STASH);
     typedef logic [SESSION_BITS-1:0] session_t;
 
-    typedef enum logic [3:0] {
-        IDLE, DONE, SCAN, SCANNED, NEXT, NEXT_WAIT, HASH, HASH_WAIT, WATCH, PEEK, PEEK_WAIT, READ, READ_WAIT, REMOVE, REMOVE_WAIT, WRITE
+    typedef enum logic [4:0] {
+        IDLE, DONE, CHECK, SCAN, SCANNED, NEXT, NEXT_WAIT, HASH, HASH_WAIT, WATCH, PEEK, PEEK_ASK, PEEK_WAIT, READ, READ_WAIT, REMOVE, REMOVE_WAIT, WRITE
     } state_e;
     state_e          state_q;
     logic [7:0]      tries_q;   // of NEXT, REMOVE and the walk
@@ -112,23 +113,29 @@ module binding_host
     binding_record_t record;
     logic            scan_live_q, scan_end_q;
 
-    logic near, wait_full;
-    assign near      = row_valid_2_i && row_2_i == rows_q[0];
+    logic near_q, wait_full;  // near_q: a packet in cycle 2 has the row
     assign wait_full = count_q == 7'd64;
     assign record    = scan_record_i[BINDING_RECORD_BITS-1:0];
     wire logic unused = &{1'b0, record};
 
-    // Last of the walk in the stash: no entry from here on is used.
-    logic [STASH-1:0] left;
-    assign left = stash_valid_i >> peek_q;
+    logic more_q, entry_q, empty_q, near_1, go_q, scan_q, ask_q;
+    assign near_1 = row_valid_1_i && row_1_i == rows_q[0];
 
     always_ff @(posedge clk) begin
         done_o      <= 1'b0;
+        near_q      <= near_1;
+        more_q      <= walk_q < issued_i;
+        if (state_q == PEEK) entry_q <= stash_valid_i[peek_q];
+        scan_q      <= state_q == SCAN && more_q && !scan_take_i;
+        ask_q       <= !take_i && (state_q == NEXT || state_q == HASH || (state_q == PEEK_ASK && entry_q) || state_q == READ
+                       || (state_q == REMOVE && report_room_i));
+        empty_q     <= stash_valid_i == '0;
+        go_q        <= state_q == WRITE && !touched_q && !near_q && !near_1 && !wrote_i && (revive_q || (supply_i && room_i));
         count_q     <= count_q + 1'b1;
         scan_end_q  <= scan_valid_i;
         scan_live_q <= !(^scan_record_i) && scan_record_i[BINDING_RECORD_BITS] && binding_live(record.state, record.expires, fast_now_i, slow_now_i);
         if (pause_q != '0) pause_q <= pause_q - 1'b1;
-        touched_q <= touched_q || near;
+        touched_q <= touched_q || near_q;
         moved_q   <= moved_q || (swap_i && swap_rows_i == rows_q);
         case (state_q)
             IDLE: begin
@@ -138,7 +145,7 @@ module binding_host
                 tries_q  <= '0;
                 revive_q <= 1'b0;
                 walk_q   <= {1'b0, session_i};
-                if (req_i && !busy_i && pause_q == '0) state_q <= (op_i == BINDING_NEXT) ? SCAN : HASH;
+                if (req_i && !busy_i && pause_q == '0) state_q <= (op_i == BINDING_NEXT) ? CHECK : HASH;
             end
             DONE: begin
                 done_o <= 1'b1;
@@ -149,8 +156,9 @@ module binding_host
                 end
             end
             // ---- NEXT -----------------------------------------------------------------------------------------------
+            CHECK: state_q <= SCAN;
             SCAN:
-                if (walk_q >= issued_i) state_q <= DONE;
+                if (!more_q) state_q <= DONE;
                 else if (scan_take_i) state_q <= SCANNED;
             SCANNED:
                 if (scan_end_q) begin
@@ -159,7 +167,7 @@ module binding_host
                     end else begin
                         walk_q  <= walk_q + 1'b1;
                         tries_q <= '0;
-                        state_q <= SCAN;
+                        state_q <= CHECK;
                     end
                 end
             NEXT: if (take_i) state_q <= NEXT_WAIT;
@@ -189,11 +197,16 @@ module binding_host
                 if (count_q == 7'd20 || op_i == BINDING_FIND) state_q <= PEEK;
             end
             PEEK: begin
-                way_q <= '0;
-                if (left == '0) state_q <= READ;
-                else if (!left[0]) peek_q <= peek_q + 1'b1;
-                else if (take_i) state_q <= PEEK_WAIT;
+                way_q   <= '0;
+                state_q <= empty_q ? READ : PEEK_ASK;
             end
+            PEEK_ASK:
+                if (!entry_q) begin
+                    peek_q  <= peek_q + 1'b1;
+                    state_q <= (peek_q == '1) ? READ : PEEK;
+                end else if (take_i) begin
+                    state_q <= PEEK_WAIT;
+                end
             PEEK_WAIT:
                 if (result_i) begin
                     peek_q  <= peek_q + 1'b1;
@@ -280,18 +293,21 @@ module binding_host
         if (rst) begin
             state_q    <= IDLE;
             done_o     <= 1'b0;
+            go_q       <= 1'b0;
+            scan_q     <= 1'b0;
+            ask_q      <= 1'b0;
             scan_end_q <= 1'b0;
             pause_q    <= '0;
         end
     end
 
-    assign scan_o         = state_q == SCAN && walk_q < issued_i;
+    assign scan_o         = scan_q;
     assign scan_session_o = walk_q[SESSION_BITS-1:0];
-    assign request_o      = state_q == NEXT || state_q == HASH || (state_q == PEEK && left[0]) || state_q == READ || state_q == REMOVE;
+    assign request_o      = ask_q;
     always_comb begin
         case (state_q)
             HASH:    step_o = STEP_HASH;
-            PEEK:    step_o = STEP_PEEK;
+            PEEK_ASK: step_o = STEP_PEEK;
             REMOVE:  step_o = STEP_REMOVE;
             default: step_o = STEP_READ;
         endcase
@@ -304,7 +320,7 @@ module binding_host
     assign hash_key_o      = key_i;
     assign hold_o          = state_q != IDLE && op_i == BINDING_INSERT;
     assign want_o          = state_q == WRITE && !revive_q;
-    assign write_o         = state_q == WRITE && !touched_q && !near && (revive_q || (supply_i && room_i));
+    assign write_o         = go_q && state_q == WRITE;
     assign write_new_o     = !revive_q;
     assign write_session_o = revive_q ? found_q : supply_session_i;
     assign write_rows_o    = rows_q;

@@ -2,7 +2,7 @@
 //
 // binding_init: what happens after a reset: rows are cleared one a cycle, and the hash tables are filled from the secret.
 //
-// Generator  xorshift128+ (shifts 23, 18, 5), seeded with the secret (an all-zero one is replaced), 64 steps before the first
+// Generator  xorshift128+ (shifts 23, 18, 5), seeded with the secret (its lowest bit set), 64 steps before the first
 //            word. Words in order of chunk, then word; the hash word is the top HASH_BITS bits of the 64.
 // Busy       `busy_o` from reset until everything is done and look-ups that read memory before that are through.
 `resetall
@@ -62,8 +62,8 @@ module binding_init
         if (settled && tail_q != 6'(TAIL)) tail_q <= tail_q + 1'b1;
         busy_o <= tail_q != 6'(TAIL);
         if (rst) begin
-            older     <= secret_i[63:0];
-            newer     <= (secret_i == '0) ? 64'h9e37_79b9_7f4a_7c15 : secret_i[127:64];
+            older     <= {secret_i[63:1], 1'b1};
+            newer     <= secret_i[127:64];
             warm_q    <= '0;
             filling_q <= 1'b1;
             fill_q    <= 1'b0;
@@ -75,7 +75,7 @@ module binding_init
             fill_o    <= '0;
         end
     end
-    wire logic unused = &{1'b0, sum_q};
+    wire logic unused = &{1'b0, sum_q, secret_i[0]};
     if (HASH_BITS > 64 || ROWS != 2 ** ROW_BITS) begin : gen_check
         $fatal(1, "%m: HASH_BITS at most 64, ROWS a power of two");
     end

@@ -43,7 +43,6 @@ module binding_lookup
     input  wire logic                           flag_i,
     input  wire logic                           can_create_i,
     input  wire logic [$clog2(SESSIONS)-1:0]    new_session_i,
-    output logic                                new_take_o,
     // slots: rows of all ways in cycle 2, words {parity, valid, session, key} in cycle 4
     output logic [3:0][ROW_BITS-1:0]            slot_rows_o,
     input  wire logic [3:0][BINDING_KEY_BITS+$clog2(SESSIONS)+1:0] slot_words_i,
@@ -233,24 +232,24 @@ module binding_lookup
     assign create_new = create && !present_o;
     assign rewrite    = op_i == BINDING_WRITE && present_o;
     assign delete     = op_i == BINDING_DELETE && present_o;
-    assign new_take_o = create_new;
 
     binding_record_t written;
     always_comb begin
         written = delete ? record_o : record_i;
         if (delete) written.state = BINDING_FREE;
     end
-    logic           new_11, event_11;
-    binding_event_e event_kind_11;
+    logic       new_11, create_11, delete_11, live_11;
+    logic [2:0] state_11;
     always_ff @(posedge clk) begin
         outcome_11 <= '{wrote: create || rewrite || delete, flag: flag_i, session: session_o, record: written};
         new_11     <= create_new;
-        event_11   <= create || (delete && record_o.state != BINDING_FREE) || (rewrite && record_i.state != record_o.state);
-        event_kind_11 <= delete ? BINDING_REMOVED : (create && !live_o) ? BINDING_CREATED : BINDING_CHANGED;
+        create_11  <= create;
+        delete_11  <= delete;
+        live_11    <= live_o;
+        state_11   <= record_o.state;
         if (rst) begin
             outcome_11.wrote <= 1'b0;
             new_11           <= 1'b0;
-            event_11         <= 1'b0;
         end
     end
     assign done_o         = outcome_11.wrote;
@@ -259,8 +258,8 @@ module binding_lookup
     assign done_session_o = outcome_11.session;
     assign done_record_o  = outcome_11.record;
     assign done_rows_o    = rows_q[11];
-    assign event_o        = event_11;
-    assign event_kind_o   = event_kind_11;
+    assign event_o        = outcome_11.wrote && (create_11 || outcome_11.record.state != state_11);
+    assign event_kind_o   = delete_11 ? BINDING_REMOVED : (create_11 && !live_11) ? BINDING_CREATED : BINDING_CHANGED;
 
     `HG_ASSERT(op_of_packet, op_i == BINDING_NONE || valid_q[10])
     `HG_ASSERT(write_present, !(op_i == BINDING_WRITE || op_i == BINDING_DELETE) || present_o)

@@ -266,28 +266,29 @@ module binding_mover
 
     // ---- 4: the slot ---------------------------------------------------------------------------------------------------------------------------
     // Rows that are those of older steps and direct writes, found one cycle before.
-    logic [3:0][11:5]  same_step_4;
-    logic [3:0][15:12] same_direct_4;
+    ways_t             same_step_4, met_4, writes_4;  // met: an older one; writes: the way's port is taken
     ways_t             usable_4, evictable_4, choice_4;
     logic              forced_4, place_4, swap_4, refused_4, touches_4;
     logic [15:0]       random_q;
     ways_t             from_4;
     always_ff @(posedge clk) begin
         for (int w = 0; w < 4; w++) begin
-            same_step_4[w][5] <= rows_3[w] == rows_4[w];
-            for (int k = 6; k <= 11; k++) same_step_4[w][k] <= rows_3[w] == row_q[k-1];
-            same_direct_4[w][12] <= rows_3[w] == create_rows_i[w];
-            for (int k = 13; k <= 15; k++) same_direct_4[w][k] <= rows_3[w] == direct_row_q[k-1];
+            // In the next cycle: the step before is in 5, its way is known then; the last direct write is in 12, and all of its way is avoided.
+            same_step_4[w]   <= rows_3[w] == rows_4[w];
+            met_4[w]         <= 1'b0;
+            for (int k = 5; k <= 10; k++) if (rows_3[w] == row_q[k] && lock_q[k] && way_q[k][w]) met_4[w] <= 1'b1;
+            for (int k = 12; k <= 14; k++)
+                if (rows_3[w] == direct_row_q[k] && direct_q[k] && direct_way_q[k][w]) met_4[w] <= 1'b1;
+            writes_4[w]      <= lock_q[10] && (swap_q[10] || step_q[10] == STEP_REMOVE) && way_q[10][w];
         end
         random_q <= {random_q[14:0], random_q[15] ^ random_q[13] ^ random_q[12] ^ random_q[10]};
         if (rst) random_q <= 16'h1d87;
     end
     always_comb begin
         for (int w = 0; w < 4; w++) begin
-            usable_4[w] = !(direct_q[12] && direct_way_q[12][w])
-                && !(lock_q[11] && (swap_q[11] || step_q[11] == STEP_REMOVE) && way_q[11][w]);
-            for (int k = 5; k <= 11; k++) if (same_step_4[w][k] && lock_q[k] && way_q[k][w]) usable_4[w] = 1'b0;
-            for (int k = 12; k <= 15; k++) if (same_direct_4[w][k] && direct_q[k] && direct_way_q[k][w]) usable_4[w] = 1'b0;
+            // A direct write also takes the port of its way.
+            usable_4[w] = !met_4[w] && !writes_4[w] && !(direct_q[12] && direct_way_q[12][w])
+                && !(same_step_4[w] && lock_q[5] && way_q[5][w]);
         end
     end
     assign forced_4    = step_q[4] != STEP_MOVE;
@@ -459,26 +460,26 @@ module binding_mover
 
     // ---- direct: 11 choice, 12 veto of a step that placed into the same slot, 13 write -----------------------------------------------------------------
     rows_t                  rows_10d;
-    logic [3:0][7:5]        same_step_11;
-    logic [3:0][15:12]      same_direct_11;
+    ways_t                  same_step_11, same_direct_11, met_11, writes_11;
     ways_t                  usable_11, choice_11;
     logic [WORD_GROUPS-1:0] direct_parities_12;
     logic                   direct_parity_13;
     always_ff @(posedge clk) begin
         rows_10d <= rows_9_i;
         for (int w = 0; w < 4; w++) begin
-            same_step_11[w][5] <= rows_10d[w] == rows_4[w];
-            same_step_11[w][6] <= rows_10d[w] == row_q[5];
-            same_step_11[w][7] <= rows_10d[w] == row_q[6];
-            same_direct_11[w][12] <= rows_10d[w] == create_rows_i[w];
-            for (int k = 13; k <= 15; k++) same_direct_11[w][k] <= rows_10d[w] == direct_row_q[k-1];
+            same_step_11[w]   <= rows_10d[w] == rows_4[w];
+            same_direct_11[w] <= rows_10d[w] == create_rows_i[w];
+            met_11[w]         <= 1'b0;
+            for (int k = 5; k <= 6; k++) if (rows_10d[w] == row_q[k] && lock_q[k] && way_q[k][w]) met_11[w] <= 1'b1;
+            for (int k = 12; k <= 14; k++)
+                if (rows_10d[w] == direct_row_q[k] && direct_q[k] && direct_way_q[k][w]) met_11[w] <= 1'b1;
+            writes_11[w]      <= lock_q[9] && (swap_q[9] || step_q[9] == STEP_REMOVE) && way_q[9][w];
         end
     end
     always_comb begin
         for (int w = 0; w < 4; w++) begin
-            usable_11[w] = !(lock_q[10] && (swap_q[10] || step_q[10] == STEP_REMOVE) && way_q[10][w]);
-            for (int k = 5; k <= 7; k++) if (same_step_11[w][k] && lock_q[k] && way_q[k][w]) usable_11[w] = 1'b0;
-            for (int k = 12; k <= 15; k++) if (same_direct_11[w][k] && direct_q[k] && direct_way_q[k][w]) usable_11[w] = 1'b0;
+            usable_11[w] = !met_11[w] && !writes_11[w] && !(same_step_11[w] && lock_q[5] && way_q[5][w])
+                && !(same_direct_11[w] && direct_q[12] && direct_way_q[12][w]);
         end
     end
     assign choice_11     = first(empty_11 & usable_11);

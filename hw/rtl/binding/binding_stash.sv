@@ -91,8 +91,13 @@ module binding_stash
     assign released = onehot(give_up_i, place_entry_i) | onehot(abort_i, swap_entry_i) | onehot(kill_i, kill_entry_i) | swapped;
     assign valid_o  = valid_q;
 
-    entries_t free_next;
-    assign free_next = ~valid_q & ~onehot(free_any_q, free_q);
+    // Free entries wait in `open_q`, one of them in `next_q`, one is offered.
+    entries_t open_q, open_first;
+    entry_t   next_q;
+    logic     next_any_q, fetch, offer;
+    assign open_first = open_q & (~open_q + 1'b1);
+    assign offer      = next_any_q && (create_i || !free_any_q);
+    assign fetch      = !next_any_q || offer;
 
     logic [ENTRY_BITS:0] used_q, used_next;
     assign used_next    = used_q + (ENTRY_BITS + 1)'(create_i) - (ENTRY_BITS + 1)'(place_i) - (ENTRY_BITS + 1)'(direct_i);
@@ -102,9 +107,14 @@ module binding_stash
         valid_q <= (valid_q | created) & ~placed & ~directed;
         held_q  <= (held_q | taken | (create_held_i ? created : '0)) & ~released & ~(create_held_i ? '0 : created);
         if (create_i || !free_any_q) begin
-            free_q     <= first(free_next);
-            free_any_q <= |free_next;
+            free_q     <= next_q;
+            free_any_q <= next_any_q;
         end
+        if (fetch) begin
+            next_q     <= first(open_q);
+            next_any_q <= |open_q;
+        end
+        open_q <= (open_q & ~(fetch ? open_first : '0)) | placed | directed;
         used_q <= used_next;
         // One more may be created in this cycle, and one in the next.
         room_o <= used_q + (ENTRY_BITS + 1)'(create_i) <= (ENTRY_BITS + 1)'(ENTRIES - 2) && !busy_i;
@@ -113,20 +123,39 @@ module binding_stash
             held_q     <= '0;
             free_q     <= '0;
             free_any_q <= 1'b0;
+            next_any_q <= 1'b0;
+            open_q     <= '1;
             used_q     <= '0;
             room_o     <= 1'b0;
         end
     end
 
-    // ---- the next one for the mover: the first from a pointer on --------------------------------------------------------
-    entries_t waiting, above, above_q;
-    assign waiting      = valid_q & ~held_q;
-    assign above        = waiting & above_q;
-    assign pick_o       = |waiting;
-    assign pick_entry_o = (|above) ? first(above) : first(waiting);
+    // ---- the next one for the mover: the first of each group of four; of the groups, the first from a pointer on. A group that was
+    //      picked from is out of date for a cycle.
+    localparam int unsigned PICKS = ENTRIES / 4;
+    logic [PICKS-1:0]      group_any_q, group_ready, group_above, above_q, stale_q, group_pick;
+    logic [PICKS-1:0][1:0] group_first_q;
+    assign group_ready = group_any_q & ~stale_q;
+    assign group_above = group_ready & above_q;
+    assign group_pick  = (|group_above) ? group_above & (~group_above + 1'b1) : group_ready & (~group_ready + 1'b1);
+    assign pick_o      = |group_ready;
+    always_comb begin
+        pick_entry_o = '0;
+        for (int g = 0; g < PICKS; g++) if (group_pick[g]) pick_entry_o |= {(ENTRY_BITS - 2)'(g), group_first_q[g]};
+    end
     always_ff @(posedge clk) begin
-        if (pick_take_i) for (int i = 0; i < ENTRIES; i++) above_q[i] <= i > 32'(pick_entry_o);
-        if (rst) above_q <= '0;
+        for (int g = 0; g < PICKS; g++) begin
+            logic [3:0] waiting;
+            waiting = valid_q[4*g +: 4] & ~held_q[4*g +: 4];
+            group_any_q[g]   <= |waiting;
+            group_first_q[g] <= waiting[0] ? 2'd0 : waiting[1] ? 2'd1 : waiting[2] ? 2'd2 : 2'd3;
+            if (|stale_q) above_q[g] <= |(stale_q & PICKS'((1 << g) - 1));
+        end
+        stale_q <= pick_take_i ? group_pick : '0;
+        if (rst) begin
+            above_q     <= '0;
+            group_any_q <= '0;
+        end
     end
 
     // ---- content: registers to compare, LUT RAM for the mover, one for each of the two writers --------------------------------

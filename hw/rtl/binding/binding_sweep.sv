@@ -108,15 +108,18 @@ module binding_sweep
     stream_fifo #(.WIDTH($bits(undo_t)), .DEPTH(16), .RESERVE(1)) u_undo (
         .clk, .rst, .in_valid_i(undo_valid_i && !undo_full), .in_data_i({undo_session_i, undo_row_i}), .full_o(undo_full),
         .out_valid_o(undo_any), .out_ready_i(undo_end), .out_data_o(undo));
-    logic undo_result, undo_over, undo_request, undo_turn_q;
-    assign undo_result = result_i && result_source_i == BY_UNDO;
-    assign undo_over   = result_done_i
-        || (result_match_i && !result_refused_i && !result_near_i && !result_fresh_i)
-        || (result_match_i && !result_refused_i && result_row_i != undo.row);
-    assign undo_end     = undo_result && (undo_over || tries_q == '1);
+    logic undo_result, undo_over, undo_request, undo_turn_q, last_try_q;
+    always_ff @(posedge clk) begin
+        undo_result <= result_i && result_source_i == BY_UNDO;
+        undo_over   <= result_done_i
+            || (result_match_i && !result_refused_i && ((!result_near_i && !result_fresh_i) || result_row_i != undo.row));
+        if (rst) undo_result <= 1'b0;
+    end
+    assign undo_end     = undo_result && (undo_over || last_try_q);
     assign undo_request = undo_any && !undo_out_q;
     always_ff @(posedge clk) begin
-        undo_lost_o <= (undo_valid_i && undo_full) || (undo_result && !undo_over && tries_q == '1);
+        undo_lost_o <= (undo_valid_i && undo_full) || (undo_result && !undo_over && last_try_q);
+        last_try_q  <= tries_q == '1;
         if (undo_result) begin
             undo_out_q <= 1'b0;
             tries_q    <= undo_end ? '0 : tries_q + 1'b1;

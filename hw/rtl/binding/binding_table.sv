@@ -8,7 +8,7 @@
 //          was nine cycles ago or less), `can_create_o`, `row_o` (for undo). Same cycle, combinational: `op_i`, `record_i`, `flag_i`.
 //            WRITE   writes the record.   CREATE  the same if present (the session stays), else under a new session.   DELETE  the record is FREE.
 //          What a packet does is seen by the packet of the next cycle and all after it. Nothing stalls.
-// Events   one a cycle at most, from two cycles after the operation on: CREATED (CREATE of a key without live record), CHANGED (CREATE over
+// Events   one a cycle at most, from three cycles after the operation on: CREATED (CREATE of a key without live record), CHANGED (CREATE over
 //          a live one, WRITE of another state), REMOVED (DELETE, expiry, undo, host). Those of packets come first; none is lost.
 // Host     binding_host. FIND, INSERT, REMOVE by key, NEXT by session: a walk up with NEXT gives each binding that is live all the time once,
 //          because a session never changes its key or its number.
@@ -112,7 +112,7 @@ module binding_table
 
     // ---- packets -----------------------------------------------------------------------------------------------------------------
     binding_key_t                   stash_key;
-    logic                           stash_hit, room, supply_any, supply_take;
+    logic                           stash_hit, room, supply_any;
     session_t                       stash_session, supply_session, record_session;
     logic [BINDING_RECORD_BITS:0]   lookup_record;
     logic [12:1]                    row_valid;
@@ -127,7 +127,7 @@ module binding_table
     binding_lookup #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS)) u_lookup (
         .clk, .rst, .busy_i(busy_o), .fast_now_i, .slow_now_i, .fill_i(fill), .fill_data_i(fill_data),
         .valid_i, .key_i, .peek_target_o, .peek_flag_i, .present_o, .live_o, .session_o, .record_o, .flag_o, .row_o,
-        .op_i, .record_i, .flag_i, .can_create_i(can_create_o), .new_session_i(supply_session), .new_take_o(supply_take),
+        .op_i, .record_i, .flag_i, .can_create_i(can_create_o), .new_session_i(supply_session),
         .slot_rows_o(lookup_rows), .slot_words_i(lookup_words),
         .stash_key_o(stash_key), .stash_hit_i(stash_hit), .stash_session_i(stash_session),
         .read_session_o(record_session), .read_record_i(lookup_record),
@@ -136,7 +136,7 @@ module binding_table
         .done_rows_o(done_rows), .event_o(done_event), .event_kind_o(done_event_kind), .parity_o(parity_packet));
 
     // ---- cycle 11: what is written, by the packet or by the host -----------------------------------------------------------------
-    logic            host_write, host_write_new, host_wrote, host_room_q, write, write_new;
+    logic            host_write, host_write_new, host_wrote, write, write_new;
     session_t        host_write_session, write_session;
     rows_t           host_write_rows, write_rows;
     binding_key_t    write_key;
@@ -148,14 +148,13 @@ module binding_table
     assign write_record  = done ? done_record : host_record_i;
     assign write_key     = done ? done_key : host_key_i;
     assign write_rows    = done ? done_rows : host_write_rows;
-    always_ff @(posedge clk) host_room_q <= room;
 
     // ---- sessions ------------------------------------------------------------------------------------------------------------------
     logic                  host_want, host_supply, session_back;
     session_t              host_supply_session, back_session;
     logic [SESSION_BITS:0] issued;
     session_supply #(.SESSIONS(SESSIONS)) u_supply (
-        .clk, .rst, .busy_i(busy_o), .session_o(supply_session), .any_o(supply_any), .take_i(supply_take),
+        .clk, .rst, .busy_i(busy_o), .session_o(supply_session), .any_o(supply_any), .take_i(done_new),
         .host_want_i(host_want), .host_any_o(host_supply), .host_session_o(host_supply_session),
         .host_take_i(host_wrote && host_write_new), .return_i(session_back), .return_session_i(back_session), .issued_o(issued));
 
@@ -190,7 +189,7 @@ module binding_table
         .valid_o(stash_valid), .used_o(stash_used_o));
 
     // ---- mover ---------------------------------------------------------------------------------------------------------------------------
-    logic            host_step, sweep_step, access, access_take, host_hold, host_where, result, result_refused, result_valid, result_match;
+    logic            host_step, sweep_step, access_take, host_hold, host_where, result, result_refused, result_valid, result_match;
     logic            result_same, result_near, result_done, result_live, result_used, reports_room, crowded_q;
     step_e           host_step_kind, result_step;
     source_e         sweep_source, result_source;
@@ -201,9 +200,31 @@ module binding_table
     binding_key_t    hash_key, result_key;
     binding_record_t result_record;
     rows_t           result_rows;
-    logic            sweep_goes;
-    assign sweep_goes = sweep_step && !host_step && !host_hold && reports_room;
-    assign access     = (host_step && (host_step_kind != STEP_REMOVE || reports_room)) || sweep_goes;
+    // A step waits here until the mover takes it; the host goes first.
+    logic     access_q, access_where_q, host_take, sweep_take;
+    step_e    access_step_q;
+    source_e  access_source_q;
+    logic [1:0] access_way_q;
+    row_t     access_row_q;
+    session_t access_session_q;
+    entry_t   access_entry_q;
+    assign host_take  = host_step && !access_q;
+    assign sweep_take = sweep_step && !access_q && !host_step && !host_hold && reports_room;
+    always_ff @(posedge clk) begin
+        if (!access_q) begin
+            access_q         <= host_take || sweep_take;
+            access_step_q    <= host_step ? host_step_kind : STEP_REMOVE;
+            access_source_q  <= host_step ? BY_HOST : sweep_source;
+            access_where_q   <= !host_step || host_where;
+            access_way_q     <= host_way;
+            access_row_q     <= host_step ? host_row : sweep_row;
+            access_session_q <= host_step ? host_step_session : sweep_session;
+            access_entry_q   <= host_entry;
+        end else if (access_take) begin
+            access_q <= 1'b0;
+        end
+        if (rst) access_q <= 1'b0;
+    end
     always_ff @(posedge clk) crowded_q <= stash_used_o >= (ENTRY_BITS + 1)'(STASH / 2);
     binding_mover #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS), .STASH(STASH)) u_mover (
         .clk, .rst, .busy_i(busy_o), .clear_i(clear), .clear_row_i(clear_row), .fill_i(fill), .fill_data_i(fill_data), .fast_now_i,
@@ -218,10 +239,9 @@ module binding_table
         .slot_write_o(slot_write), .slot_row_o(slot_row), .slot_word_o(slot_data), .slot_word_i(slot_word),
         .record_read_o(access_record), .record_session_o(access_record_session), .record_i(other_record),
         .unused_o(session_back), .unused_session_o(back_session),
-        .access_i(access), .access_take_o(access_take), .access_step_i(host_step ? host_step_kind : STEP_REMOVE),
-        .access_source_i(host_step ? BY_HOST : sweep_source), .access_where_i(!host_step || host_where), .access_way_i(host_way),
-        .access_row_i(host_step ? host_row : sweep_row), .access_session_i(host_step ? host_step_session : sweep_session),
-        .access_entry_i(host_entry), .host_key_i(hash_key),
+        .access_i(access_q), .access_take_o(access_take), .access_step_i(access_step_q), .access_source_i(access_source_q),
+        .access_where_i(access_where_q), .access_way_i(access_way_q), .access_row_i(access_row_q),
+        .access_session_i(access_session_q), .access_entry_i(access_entry_q), .host_key_i(hash_key),
         .result_o(result), .result_step_o(result_step), .result_source_o(result_source), .result_refused_o(result_refused),
         .result_valid_o(result_valid), .result_match_o(result_match), .result_same_o(result_same), .result_near_o(result_near),
         .result_done_o(result_done), .result_live_o(result_live), .result_used_o(result_used), .result_key_o(result_key),
@@ -238,7 +258,7 @@ module binding_table
         .clk, .rst, .fast_now_i, .slow_now_i, .issued_i(issued), .undo_valid_i, .undo_session_i, .undo_row_i, .undo_lost_o,
         .scan_o(sweep_scan), .scan_take_i(scan_take && !host_scan), .scan_session_o(sweep_scan_session),
         .scan_valid_i(scan_valid && !scan_host_2), .scan_record_i(other_record),
-        .request_o(sweep_step), .take_i(access_take && !host_step), .source_o(sweep_source), .session_o(sweep_session), .row_o(sweep_row),
+        .request_o(sweep_step), .take_i(sweep_take), .source_o(sweep_source), .session_o(sweep_session), .row_o(sweep_row),
         .result_i(result && result_source != BY_HOST), .result_source_i(result_source), .result_asked_i(result_asked),
         .result_refused_i(result_refused), .result_match_i(result_match && result_valid), .result_near_i(result_near),
         .result_done_i(result_done), .result_row_i(result_rows[0]), .result_fresh_i(result_record.fresh && result_record.state != BINDING_FREE));
@@ -247,19 +267,19 @@ module binding_table
         .clk, .rst, .busy_i(busy_o), .fast_now_i, .slow_now_i, .issued_i(issued), .req_i(host_req_i), .op_i(host_op_i), .key_i(host_key_i),
         .record_i(host_record_i), .session_i(host_session_i), .done_o(host_done_o), .ok_o(host_ok_o), .busy_o(host_busy_o),
         .full_o(host_full_o), .session_o(host_session_o), .record_o(host_record_o), .key_o(host_key_o),
-        .row_valid_2_i(row_valid[2]), .row_2_i(row_zero[2]), .swap_i(swap), .swap_rows_i(swap_rows), .stash_valid_i(stash_valid),
+        .row_valid_1_i(row_valid[1]), .row_1_i(row_zero[1]), .swap_i(swap), .swap_rows_i(swap_rows), .stash_valid_i(stash_valid),
         .scan_o(host_scan), .scan_take_i(scan_take && host_scan), .scan_session_o(host_scan_session),
         .scan_valid_i(scan_valid && scan_host_2), .scan_record_i(other_record),
-        .request_o(host_step), .take_i(access_take && host_step), .step_o(host_step_kind), .where_o(host_where), .way_o(host_way),
+        .report_room_i(reports_room), .request_o(host_step), .take_i(host_take), .step_o(host_step_kind), .where_o(host_where), .way_o(host_way),
         .row_o(host_row), .step_session_o(host_step_session), .entry_o(host_entry), .hash_key_o(hash_key),
         .result_i(result && result_source == BY_HOST), .result_refused_i(result_refused), .result_valid_i(result_valid),
         .result_match_i(result_match), .result_same_i(result_same), .result_done_i(result_done), .result_live_i(result_live),
         .result_used_i(result_used), .result_key_i(result_key), .result_session_i(result_session), .result_record_i(result_record),
-        .result_rows_i(result_rows), .hold_o(host_hold), .room_i(host_room_q), .want_o(host_want), .write_o(host_write),
+        .result_rows_i(result_rows), .hold_o(host_hold), .room_i(room), .want_o(host_want), .write_o(host_write),
         .write_new_o(host_write_new), .write_session_o(host_write_session), .write_rows_o(host_write_rows), .supply_i(host_supply),
         .supply_session_i(host_supply_session), .wrote_i(host_wrote));
 
-    // ---- events: of packets and of the host's INSERT at once, the others wait in a FIFO --------------------------------------------------------
+    // ---- events: of packets and of the host's INSERT at once, the others wait in a FIFO (removals on their way are sixteen at most) --------------------------------------------------------
     typedef struct packed {
         session_t        session;
         binding_record_t record;
@@ -270,18 +290,25 @@ module binding_table
     logic    report_push, report_any, report_take, report_full;
     assign report_push = result_done && result_record.state != BINDING_FREE;
     assign report_in   = '{session: result_session, record: result_record, key: result_key};
-    assign report_take = report_any && !done_event && !host_wrote;
+    logic            written_q;  // an event of a packet or of the host's INSERT
+    binding_event_e  written_kind_q;
+    report_t         written_report_q;
+    assign report_take  = report_any && !written_q;
     assign reports_room = !report_full;
-    stream_fifo #(.WIDTH($bits(report_t)), .DEPTH(REPORTS), .RESERVE(8)) u_reports (
+    stream_fifo #(.WIDTH($bits(report_t)), .DEPTH(2 * REPORTS), .RESERVE(REPORTS)) u_reports (
         .clk, .rst, .in_valid_i(report_push), .in_data_i(report_in), .full_o(report_full),
         .out_valid_o(report_any), .out_ready_i(report_take), .out_data_o(report));
     always_ff @(posedge clk) begin
-        event_valid_o   <= done_event || host_wrote || report_any;
-        event_kind_o    <= done_event ? done_event_kind : host_wrote ? BINDING_CREATED : BINDING_REMOVED;
-        event_session_o <= (done_event || host_wrote) ? write_session : report.session;
-        event_record_o  <= (done_event || host_wrote) ? write_record : report.record;
-        event_key_o     <= (done_event || host_wrote) ? write_key : report.key;
-        if (rst) event_valid_o <= 1'b0;
+        written_q        <= done_event || host_wrote;
+        written_kind_q   <= done_event ? done_event_kind : BINDING_CREATED;
+        written_report_q <= '{session: write_session, record: write_record, key: write_key};
+        event_valid_o    <= written_q || report_any;
+        event_kind_o     <= written_q ? written_kind_q : BINDING_REMOVED;
+        {event_session_o, event_record_o, event_key_o} <= written_q ? written_report_q : report;
+        if (rst) begin
+            written_q     <= 1'b0;
+            event_valid_o <= 1'b0;
+        end
     end
 
     // ---- statistics ------------------------------------------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 //
 // session_supply: the sessions that are free.
 //
-// Packets   `session_o` is the one that the next CREATE gets; `take_i` in a cycle with `any_o` uses it up. `any_o` is
+// Packets   `session_o` is the one that a CREATE of this cycle gets, if `any_o`; `take_i`, in the cycle after it, uses it up. `any_o` is
 //           registered and may be low while one session is left.
 // Host      while `host_want_i` a session is set aside for the host; it stays set aside until `host_take_i`.
 // Return    one a cycle; it is handed out again four cycles later at the earliest.
 // Order     returned sessions first, in order of return; then those never handed out, counting up. `issued_o`: sessions from here on
 //           were never handed out.
-// Misuse    return of a session that is free, `take_i` without `any_o`.
+// Misuse    return of a session that is free, `take_i` without `any_o` in the cycle before.
 `resetall
 `default_nettype none
 `include "hashgate_assert.svh"
@@ -41,7 +41,7 @@ module session_supply #(
         .out_valid_o(back), .out_ready_i(back_take), .out_data_o(back_session));
 
     // One a cycle comes out of here, into the queue of the packets or the register of the host.
-    logic     source, fresh, to_queue, to_host;
+    logic     source, fresh, to_queue, to_host, want_q;
     session_t supplied;
     logic [SESSION_BITS:0] issued_q;
     session_t         queue[QUEUE];
@@ -49,10 +49,10 @@ module session_supply #(
     assign fresh     = !issued_q[SESSION_BITS];
     assign source    = (back || fresh) && !busy_i;
     assign supplied  = back ? back_session : issued_q[SESSION_BITS-1:0];
-    assign to_host   = source && host_want_i && !host_any_o && (used[1] || !used[0]);
+    assign to_host   = source && want_q && !host_any_o && used[2];
     assign to_queue  = source && !to_host && !used[QUEUE-1];
     assign back_take = (to_host || to_queue) && back;
-    assign session_o = queue[0];
+    assign session_o = take_i ? queue[1] : queue[0];
     assign issued_o  = issued_q;
 
     logic [QUEUE-1:0] kept;
@@ -63,8 +63,9 @@ module session_supply #(
             if (to_queue && !kept[i] && (i == 0 || kept[(i + QUEUE - 1) % QUEUE])) queue[i] <= supplied;
         end
         used <= to_queue ? {kept[QUEUE-2:0], 1'b1} : kept;
-        // Still true if one is taken now.
-        any_o <= used[1] && !busy_i;
+        // One for the create that may be going on, one for that of the next cycle.
+        any_o  <= kept[1] || (kept[0] && to_queue);
+        want_q <= host_want_i;
         if (to_host) begin
             host_any_o     <= 1'b1;
             host_session_o <= supplied;

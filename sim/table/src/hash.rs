@@ -15,11 +15,8 @@ impl Tabulation {
     /// The tables of a binding table with that secret and that many sessions.
     pub fn new(secret: [u32; 4], sessions: u32) -> Tabulation {
         let row_bits = sessions.trailing_zeros() - 2;
-        let mut older = u64::from(secret[0]) | u64::from(secret[1]) << 32;
+        let mut older = u64::from(secret[0]) | u64::from(secret[1]) << 32 | 1;
         let mut newer = u64::from(secret[2]) | u64::from(secret[3]) << 32;
-        if older == 0 && newer == 0 {
-            newer = 0x9e37_79b9_7f4a_7c15;
-        }
         let mut next = move || {
             let sum = older.wrapping_add(newer);
             let mixed = older ^ older << 23;

@@ -70,7 +70,7 @@ struct Host {
     /// Values that the key had since the request, `None` = no live record.
     seen: Vec<Option<(u32, Record)>>,
     inserted: Option<u32>,
-    removed: bool,
+    removed: Option<u32>,
 }
 
 struct Dump {
@@ -91,7 +91,7 @@ impl Reference {
             undos: HashMap::new(),
             flying: VecDeque::from(vec![TableIn::default(); crate::LATENCY as usize]),
             clocks: (0, 0),
-            expected_event: VecDeque::from([None, None]),
+            expected_event: VecDeque::from([None, None, None]),
             host: None,
             dump: None,
             counts: Counts::default(),
@@ -236,6 +236,10 @@ impl Reference {
                 if known.is_none() {
                     self.own(output.session, key)?;
                 }
+                if let Some(dump) = self.dump.as_mut().filter(|_| !live) {
+                    // Was dead for a moment.
+                    dump.alive.remove(&output.session);
+                }
                 self.put(key, Binding { session: output.session, record: wish, flag: packet.flag != 0, written: now });
                 Some((if live { 2 } else { 1 }, output.session, wish, key))
             }
@@ -296,6 +300,9 @@ impl Reference {
                 if !self.bindings.contains_key(&key) {
                     self.own(session, key)?;
                 }
+                if let Some(dump) = &mut self.dump {
+                    dump.alive.remove(&session);
+                }
                 self.put(key, Binding { session, record, flag: false, written: 0 });
                 self.host.as_mut().expect("just looked at").inserted = Some(session);
                 Ok(())
@@ -315,7 +322,7 @@ impl Reference {
                     return Err(format!("{text}: it is live"));
                 }
                 if by_host {
-                    self.host.as_mut().expect("just looked at").removed = true;
+                    self.host.as_mut().expect("just looked at").removed = Some(session);
                 }
                 self.counts.expired += 1;
                 self.counts.undone += u64::from(undone);
@@ -340,7 +347,7 @@ impl Reference {
                 from: input.host_session,
                 seen: vec![self.value(&input.host_key)],
                 inserted: None,
-                removed: false,
+                removed: None,
             });
         }
     }
@@ -377,10 +384,10 @@ impl Reference {
             1 if ok != host.inserted.is_some() => return fail("ok without a CREATED, or CREATED without ok"),
             1 if !ok && !other && host.seen.iter().all(Option::is_none) => return fail("exists already, it says"),
             2 if ok => {
-                if !host.removed {
-                    if self.value(&host.key).is_none() {
-                        return fail("removed what is not there");
-                    }
+                if !host.seen.contains(&Some((output.host_session, record))) {
+                    return fail("removed what is not there");
+                }
+                if host.removed != Some(output.host_session) && self.bindings.get(&host.key).is_some_and(|b| b.session == output.host_session) {
                     self.gone(&host.key);
                 }
             }
