@@ -51,7 +51,14 @@ fn main() {
     let rtl = other_rtl.unwrap_or_else(|| root.join("hw/rtl"));
     let rtl = rtl.canonicalize().unwrap_or_else(|e| panic!("RTL folder {}: {e}", rtl.display()));
     let lint = root.join("hw/lint");
-    for path in [&rtl, &lint, &manifest.join("shim.h"), &manifest.join("table.h"), &manifest.join("shim.cpp"), &manifest.join("print.h")] {
+    for path in [
+        &rtl,
+        &lint,
+        &manifest.join("shim.h"),
+        &manifest.join("table.h"),
+        &manifest.join("shim.cpp"),
+        &manifest.join("print.h"),
+    ] {
         println!("cargo::rerun-if-changed={}", path.display());
     }
 
@@ -71,7 +78,10 @@ fn main() {
         println!("cargo::rustc-cfg=hashgate_build_{build}");
     }
     // The table alone, in the hashes of its own sources only.
-    let parts = [rtl.join("binding"), rtl.join("common"), rtl.join("config")].iter().flat_map(|part| files(part)).collect::<Vec<_>>();
+    let parts = [rtl.join("binding"), rtl.join("common"), rtl.join("config")]
+        .iter()
+        .flat_map(|part| files(part))
+        .collect::<Vec<_>>();
     let table_stamp = self::stamp(&[&parts[..], &own].concat(), &site);
     for size in TABLES {
         let folder = out.join(format!("verilated-table{size}"));

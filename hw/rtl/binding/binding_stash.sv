@@ -130,7 +130,7 @@ module binding_stash
         end
     end
 
-    // ---- the next one for the mover: the first of each group of four; of the groups, the first from a pointer on. A group that was
+    // ---- the next one for the mover: the first of each group of four (far apart, as low entries are used first); of the groups, the first from a pointer on. A group that was
     //      picked from is out of date for a cycle.
     localparam int unsigned PICKS = ENTRIES / 4;
     logic [PICKS-1:0]      group_any_q, group_ready, group_above, above_q, stale_q, group_pick;
@@ -141,12 +141,12 @@ module binding_stash
     assign pick_o      = |group_ready;
     always_comb begin
         pick_entry_o = '0;
-        for (int g = 0; g < PICKS; g++) if (group_pick[g]) pick_entry_o |= {(ENTRY_BITS - 2)'(g), group_first_q[g]};
+        for (int g = 0; g < PICKS; g++) if (group_pick[g]) pick_entry_o |= {group_first_q[g], (ENTRY_BITS - 2)'(g)};
     end
     always_ff @(posedge clk) begin
         for (int g = 0; g < PICKS; g++) begin
             logic [3:0] waiting;
-            waiting = valid_q[4*g +: 4] & ~held_q[4*g +: 4];
+            for (int i = 0; i < 4; i++) waiting[i] = valid_q[PICKS*i+g] && !held_q[PICKS*i+g];
             group_any_q[g]   <= |waiting;
             group_first_q[g] <= waiting[0] ? 2'd0 : waiting[1] ? 2'd1 : waiting[2] ? 2'd2 : 2'd3;
             if (|stale_q) above_q[g] <= |(stale_q & PICKS'((1 << g) - 1));

@@ -22,29 +22,43 @@ fn main() -> Result<(), String> {
     if matches!(what, "rates" | "all") {
         for rate in [1.0, 0.46, 0.062, 0.001] {
             for seed in 1..=seeds {
-                println!("{rate} inserts a clock: first refusal at a load of {:.4}", at_rate(seed, rate, seed % 2 == 0)?);
+                println!(
+                    "{rate} inserts a clock: first refusal at a load of {:.4}",
+                    at_rate(seed, rate, seed % 2 == 0)?
+                );
             }
         }
     }
     if matches!(what, "quasi" | "all") {
         for seed in 1..=seeds {
             let fill = quasi_static_clients(seed, seed % 2 == 0)?;
-            println!("quasi-static, seed {seed}: {:.4}; moves, all {:?}, from 0.9 {:?}, from 0.95 {:?} (median, maximum)",
-                     fill.load, fill.moves_from(0.0), fill.moves_from(0.9), fill.moves_from(0.95));
+            println!(
+                "quasi-static, seed {seed}: {:.4}; moves, all {:?}, from 0.9 {:?}, from 0.95 {:?} (median, maximum)",
+                fill.load,
+                fill.moves_from(0.0),
+                fill.moves_from(0.9),
+                fill.moves_from(0.95)
+            );
         }
     }
     if matches!(what, "steady" | "all") {
         for load in [0.5, 0.9, 0.95] {
             let steady = sustained(1, 0.062, load, false)?;
-            println!("0.062 sessions a clock at a load of {load}: {steady:?}, refused {:.4} %",
-                     100.0 * steady.refused as f64 / steady.opened as f64);
+            println!(
+                "0.062 sessions a clock at a load of {load}: {steady:?}, refused {:.4} %",
+                100.0 * steady.refused as f64 / steady.opened as f64
+            );
         }
     }
     if matches!(what, "adversarial" | "all") {
         let fill = adversarial(1, 0, 65536)?;
         println!("keys of one row of way 0: first refusal at {:.4}", fill.load);
         let fill = adversarial(1, 58000, 1000)?;
-        println!("1000 of them at a load of 0.885: {} taken, moves {:?}", fill.moves.len() - 58000, fill.moves_from(0.885));
+        println!(
+            "1000 of them at a load of 0.885: {} taken, moves {:?}",
+            fill.moves.len() - 58000,
+            fill.moves_from(0.885)
+        );
     }
     Ok(())
 }

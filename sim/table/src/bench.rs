@@ -94,7 +94,9 @@ impl Bench {
     /// An assertion of the RTL failed, or an answer is wrong; with the cycle.
     pub fn run(&mut self, input: &[TableIn]) -> Result<(), String> {
         self.output.resize(input.len().max(self.output.len()), TableOut::default());
-        self.model.run(input, &mut self.output).map_err(|(at, why)| format!("cycle {}: {why}", self.cycles + at as u64))?;
+        self.model
+            .run(input, &mut self.output)
+            .map_err(|(at, why)| format!("cycle {}: {why}", self.cycles + at as u64))?;
         for (at, (i, o)) in input.iter().zip(&self.output).enumerate() {
             if let Some(reference) = &mut self.reference {
                 reference.cycle(i, o).map_err(|why| format!("cycle {}: {why}", self.cycles + at as u64))?;
@@ -102,8 +104,12 @@ impl Bench {
             self.host_waits |= i.host_start != 0;
             if o.host_done != 0 {
                 self.host_waits = false;
-                self.host_reply =
-                    Some(HostReply { ok: o.host_ok != 0, busy: o.host_busy != 0, full: o.host_full != 0, session: o.host_session });
+                self.host_reply = Some(HostReply {
+                    ok: o.host_ok != 0,
+                    busy: o.host_busy != 0,
+                    full: o.host_full != 0,
+                    session: o.host_session,
+                });
             }
         }
         self.cycles += input.len() as u64;

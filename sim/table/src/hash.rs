@@ -46,3 +46,28 @@ impl Tabulation {
         std::array::from_fn(|w| (hash >> (w as u32 * self.row_bits)) as u32 & ((1 << self.row_bits) - 1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bench, Packet, TableIn, measure};
+
+    /// The row that the table shows is that of the hash function here.
+    #[test]
+    fn rows_are_those_of_the_table() {
+        for sessions in hashgate_verilated_sys::TableModel::SIZES {
+            let secret = [0x1234_5678, 0x9abc_def0, 77, sessions];
+            let hash = Tabulation::new(secret, sessions);
+            let mut bench = Bench::new(sessions, 5, secret, false);
+            let keys: Vec<_> = (0..64).map(|number| measure::client(number % 2 == 0, number * 977)).collect();
+            let mut input = vec![TableIn::default(); 80];
+            for (i, key) in input.iter_mut().zip(&keys) {
+                *i = Packet { key: *key, ..Packet::default() }.input();
+            }
+            bench.run(&input).expect("nothing is wrong");
+            for (key, output) in keys.iter().zip(&bench.output[crate::LATENCY as usize..]) {
+                assert_eq!(hash.rows(key)[0], output.row, "{sessions} sessions, {key:x?}");
+            }
+        }
+    }
+}

@@ -5,9 +5,9 @@
 //! speed, [`hash`] the hash function, for keys that are chosen with the secret in hand.
 #![forbid(unsafe_code)]
 
+mod bench;
 pub mod hash;
 pub mod measure;
-mod bench;
 mod reference;
 
 pub use bench::{Bench, HostReply, Packet};
@@ -125,7 +125,7 @@ impl Random {
 
     /// Below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
     /// True in `part` of 1024 cases.

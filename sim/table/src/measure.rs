@@ -171,7 +171,8 @@ pub fn sustained(seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, St
             let now = begin + at as u64;
             let tick = (now / TICK) as u16;
             due += rate;
-            let expires = tick.wrapping_add(if number % 2 == 0 { life / TICK } else { 2 * life / TICK } as u16);
+            let expires =
+                tick.wrapping_add(if number.is_multiple_of(2) { life / TICK } else { 2 * life / TICK } as u16);
             if due >= 1.0 {
                 due -= 1.0;
                 let record = Record { state: state::HALF_OPEN, fresh: true, expires, ..Record::default() };
@@ -179,8 +180,9 @@ pub fn sustained(seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, St
                 opens[at] = true;
                 number += 1;
             } else if opening(established) + ESTABLISH <= now {
-                let expires = tick.wrapping_add(if established % 2 == 0 { life - ESTABLISH } else { 2 * life } as u16 / TICK as u16);
-                let expires = if established % 2 == 0 { (now / TICK + (life - ESTABLISH) / TICK) as u16 } else { expires };
+                // Each second one ends by time, the others by a packet.
+                let left = if established.is_multiple_of(2) { life - ESTABLISH } else { 2 * life };
+                let expires = tick.wrapping_add((left / TICK) as u16);
                 let record = Record { state: state::ESTABLISHED, expires, ..Record::default() };
                 *i = Packet { key: client(v6, established), op: 1, record, ..Packet::default() }.input();
                 established += 1;
@@ -254,7 +256,9 @@ pub fn adversarial(seed: u64, before: u64, count: usize) -> Result<Fill, String>
     let keys = same_row(secret, count);
     quasi_static(
         seed,
-        &mut |number| if number < before { Some(client(true, number)) } else { keys.get((number - before) as usize).copied() },
+        &mut |number| {
+            if number < before { Some(client(true, number)) } else { keys.get((number - before) as usize).copied() }
+        },
         secret,
     )
 }

@@ -175,10 +175,17 @@ impl Reference {
         Ok(())
     }
 
-    fn packet(&mut self, now: u64, packet: &TableIn, output: &TableOut) -> Result<Option<(u8, u32, Record, Key)>, String> {
+    fn packet(
+        &mut self,
+        now: u64,
+        packet: &TableIn,
+        output: &TableOut,
+    ) -> Result<Option<(u8, u32, Record, Key)>, String> {
         self.counts.packets += 1;
         let key = packet.key;
-        let fail = |what: &str, known: Option<&Binding>| Err(format!("{what}: key {key:x?}, table says {output:?}, known {known:?}"));
+        let fail = |what: &str, known: Option<&Binding>| {
+            Err(format!("{what}: key {key:x?}, table says {output:?}, known {known:?}"))
+        };
         let mut known = self.bindings.get(&key).copied();
         let just = known.is_some_and(|b| b.written + 1 == now);
         let live = known.is_some_and(|b| if just { b.record.state != state::FREE } else { self.binding_is_live(&b) });
@@ -285,7 +292,9 @@ impl Reference {
         match kind {
             1 => {
                 // The host's INSERT.
-                let Some(host) = self.host.as_ref().filter(|host| host.op == 1 && host.key == key && host.record == record) else {
+                let Some(host) =
+                    self.host.as_ref().filter(|host| host.op == 1 && host.key == key && host.record == record)
+                else {
                     return Err(format!("{text} without cause"));
                 };
                 let record = host.record;
@@ -313,7 +322,9 @@ impl Reference {
                     self.counts.expired += 1;
                     return Ok(());
                 }
-                let Some(binding) = self.bindings.get(&key).copied().filter(|b| b.session == session && b.record == record) else {
+                let Some(binding) =
+                    self.bindings.get(&key).copied().filter(|b| b.session == session && b.record == record)
+                else {
                     return Err(format!("{text}: no such binding; known {:?}", self.bindings.get(&key)));
                 };
                 let undone = self.is_undone(&binding);
@@ -372,13 +383,18 @@ impl Reference {
         let other = output.host_busy != 0 || output.host_full != 0;
         self.counts.host_busy += u64::from(other);
         let fail = |what: &str| {
-            Err(format!("host operation {} of key {:x?}: {what}; seen {:?}, answer {output:?}", host.op, host.key, host.seen))
+            Err(format!(
+                "host operation {} of key {:x?}: {what}; seen {:?}, answer {output:?}",
+                host.op, host.key, host.seen
+            ))
         };
         if ok && other {
             return fail("ok and busy");
         }
         match host.op {
-            0 if ok && !host.seen.contains(&Some((output.host_session, record))) => return fail("found what is not there"),
+            0 if ok && !host.seen.contains(&Some((output.host_session, record))) => {
+                return fail("found what is not there");
+            }
             0 if !ok && !other && !host.seen.contains(&None) => return fail("not found"),
             0 if other => return fail("find is never busy"),
             1 if ok != host.inserted.is_some() => return fail("ok without a CREATED, or CREATED without ok"),
@@ -387,7 +403,9 @@ impl Reference {
                 if !host.seen.contains(&Some((output.host_session, record))) {
                     return fail("removed what is not there");
                 }
-                if host.removed != Some(output.host_session) && self.bindings.get(&host.key).is_some_and(|b| b.session == output.host_session) {
+                if host.removed != Some(output.host_session)
+                    && self.bindings.get(&host.key).is_some_and(|b| b.session == output.host_session)
+                {
                     self.gone(&host.key);
                 }
             }
@@ -397,7 +415,8 @@ impl Reference {
                 if ok {
                     let key = output.host_key;
                     let known = self.bindings.get(&key).filter(|b| b.session == output.host_session);
-                    if known.is_none() && !self.unreported.iter().any(|&(s, k, _)| (s, k) == (output.host_session, key)) {
+                    if known.is_none() && !self.unreported.iter().any(|&(s, k, _)| (s, k) == (output.host_session, key))
+                    {
                         return fail("the dump has what is not there");
                     }
                     if output.host_session < host.from {
@@ -429,7 +448,8 @@ impl Reference {
 
     /// A dump begins: the next requests are NEXT, walking up from session 0, until one is not ok.
     pub fn dump_begins(&mut self) {
-        let live = self.bindings.iter().filter(|(_, b)| self.binding_is_live(b)).map(|(key, b)| (b.session, *key)).collect();
+        let live =
+            self.bindings.iter().filter(|(_, b)| self.binding_is_live(b)).map(|(key, b)| (b.session, *key)).collect();
         self.dump = Some(Dump { alive: live, seen: HashSet::new() });
     }
 
@@ -439,7 +459,10 @@ impl Reference {
     /// What is left.
     pub fn end(&mut self, output: &TableOut) -> Check {
         if output.live_slots != 0 || output.stash_used != 0 {
-            return Err(format!("{} keys, {} of them in the stash, were not removed", output.live_slots, output.stash_used));
+            return Err(format!(
+                "{} keys, {} of them in the stash, were not removed",
+                output.live_slots, output.stash_used
+            ));
         }
         let lost = self.bindings.values().filter(|b| b.record.state != state::FREE).count();
         if lost != 0 || !self.unreported.is_empty() {

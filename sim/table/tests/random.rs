@@ -34,7 +34,7 @@ struct Round {
 fn any_key(random: &mut Random, round: &Round, space: u64) -> Key {
     let number = random.below(round.keys) + space;
     let mut of = Random::new(number);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         key(false, (number % 5) as u8, of.next().into(), of.next().into(), (of.next() as u16, number as u16), 6)
     } else {
         let source = u128::from(of.next()) << 64 | u128::from(number);
@@ -164,7 +164,11 @@ fn packets() -> u64 {
 }
 
 fn seed() -> u64 {
-    let random = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64 & 0xffff_ffff);
+    let random = || {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |t| t.as_nanos() as u64 & 0xffff_ffff)
+    };
     env::var("HASHGATE_SEED").ok().map_or_else(random, |text| text.parse().expect("HASHGATE_SEED is a number"))
 }
 
