@@ -124,13 +124,14 @@ module binding_host
     always_ff @(posedge clk) begin
         done_o      <= 1'b0;
         near_q      <= near_1;
+        hold_o      <= state_q != IDLE && op_i == BINDING_INSERT;
         more_q      <= walk_q < issued_i;
         if (state_q == PEEK) entry_q <= stash_valid_i[peek_q];
         scan_q      <= state_q == SCAN && more_q && !scan_take_i;
         ask_q       <= !take_i && (state_q == NEXT || state_q == HASH || (state_q == PEEK_ASK && entry_q) || state_q == READ
                        || (state_q == REMOVE && report_room_i));
         empty_q     <= stash_valid_i == '0;
-        go_q        <= state_q == WRITE && !touched_q && !near_q && !near_1 && !wrote_i && (revive_q || (supply_i && room_i));
+        go_q        <= state_q == WRITE && !touched_q && !near_q && !near_1 && !wrote_i && !wait_full && (revive_q || (supply_i && room_i));
         count_q     <= count_q + 1'b1;
         scan_end_q  <= scan_valid_i;
         scan_live_q <= !(^scan_record_i) && scan_record_i[BINDING_RECORD_BITS] && binding_live(record.state, record.expires, fast_now_i, slow_now_i);
@@ -318,9 +319,8 @@ module binding_host
     assign step_session_o  = (state_q == NEXT) ? walk_q[SESSION_BITS-1:0] : found_q;
     assign entry_o         = peek_q;
     assign hash_key_o      = key_i;
-    assign hold_o          = state_q != IDLE && op_i == BINDING_INSERT;
     assign want_o          = state_q == WRITE && !revive_q;
-    assign write_o         = go_q && state_q == WRITE;
+    assign write_o         = go_q;
     assign write_new_o     = !revive_q;
     assign write_session_o = revive_q ? found_q : supply_session_i;
     assign write_rows_o    = rows_q;

@@ -5,7 +5,7 @@
 // Direct   a key that a packet creates is written to an empty slot three cycles after the operation, if one of its four is empty
 //          and its way is not used by a step in that cycle.
 // Steps    a pipeline that takes one step a cycle. MOVE brings a stash entry into an empty slot (cycle 5), or swaps it with the
-//          occupant of a way that it did not come from (read in cycle 5, written in cycle 12), or gives up for now. The other steps (`access_*`)
+//          occupant of a way that it did not come from (read in cycle 5, written in cycle 12) if none of the four is empty, or gives up for now. The other steps (`access_*`)
 //          begin in every second cycle at most, and answer in cycle 12 (`result_*`).
 //            REMOVE  clears the slot if it holds the session, its record meets the condition of the source, and the row is quiet.
 //            READ    the word of a slot and the record of its session. PEEK: the same of a stash entry. HASH: rows of `host_key_i`.
@@ -297,7 +297,8 @@ module binding_mover
     // Swaps begin at the lowest way while there is a crowd, else often: the high ways keep room for those that were moved.
     assign from_4      = (crowded_i || random_q[2:0] < 3'd5) ? 4'b1111 : 4'b1111 << random_q[9:8];
     assign place_4     = !forced_4 && |(empty_4 & usable_4);
-    assign swap_4      = !forced_4 && !(|(empty_4 & usable_4)) && |evictable_4;
+    // An empty slot that cannot be had now is worth coming back for.
+    assign swap_4      = !forced_4 && empty_4 == '0 && |evictable_4;
     assign choice_4    = forced_4 ? given_4
         : place_4 ? first(empty_4 & usable_4)
         : (|(evictable_4 & from_4)) ? first(evictable_4 & from_4) : first(evictable_4);
@@ -327,16 +328,18 @@ module binding_mover
     word_t                  word_7, word_8, peeked_7;
     word_t                  word_q[9:12];
     logic [WORD_GROUPS-1:0] parities_8;
-    logic [KEY_GROUPS-1:0]  same_8;
-    logic                   bad_9, match_9, same_9;
+    logic [KEY_GROUPS-1:0]  same_9;
+    logic                   bad_9, match_9;
     rows_t                  rows_9, rows_10, rows_11, rows_12, rows_next;
     logic                   real_7, real_8;  // from a slot
+    ways_t                  from_slot_7;
+    logic                   from_stash_7, from_host_7;
     always_comb begin
         peeked_7 = '{parity: 1'b0, valid: entry_valid_q[7], session: session_q[7], key: key_q[7]};
         word_7   = '0;
-        for (int w = 0; w < 4; w++) word_7 |= slot_word_i[w] & {WORD_BITS{way_q[7][w] && step_q[7] != STEP_PEEK && step_q[7] != STEP_HASH}};
-        if (step_q[7] == STEP_PEEK) word_7 |= peeked_7;
-        if (step_q[7] == STEP_HASH) word_7.key |= host_key_i;
+        for (int w = 0; w < 4; w++) word_7 |= slot_word_i[w] & {WORD_BITS{from_slot_7[w]}};
+        if (from_stash_7) word_7 |= peeked_7;
+        if (from_host_7) word_7.key |= host_key_i;
     end
     assign real_7 = valid_q[7] && !placed_q[7] && !refused_q[7] && step_q[7] != STEP_PEEK && step_q[7] != STEP_HASH;
     tabulation_hash #(.HASH_BITS(4 * ROW_BITS)) u_hash (
@@ -354,14 +357,16 @@ module binding_mover
     end
     always_ff @(posedge clk) begin
         logic [18*KEY_GROUPS-1:0] difference;
-        difference = (18 * KEY_GROUPS)'(word_7.key ^ host_key_i);
-        for (int g = 0; g < KEY_GROUPS; g++) same_8[g] <= ~|difference[18*g +: 18];
+        difference = (18 * KEY_GROUPS)'(word_8.key ^ host_key_i);
+        for (int g = 0; g < KEY_GROUPS; g++) same_9[g] <= ~|difference[18*g +: 18];
+        from_slot_7  <= (step_q[6] == STEP_PEEK || step_q[6] == STEP_HASH) ? '0 : way_q[6];
+        from_stash_7 <= step_q[6] == STEP_PEEK;
+        from_host_7  <= step_q[6] == STEP_HASH;
         word_8     <= word_7;
         parities_8 <= parities(word_7);
         real_8     <= real_7;
         bad_9      <= real_8 && ^parities_8;
         match_9    <= word_8.session == session_q[8];
-        same_9     <= &same_8;
         word_q[9]  <= word_8;
         for (int i = 10; i <= 12; i++) word_q[i] <= word_q[i-1];
         rows_10  <= rows_9;
@@ -371,7 +376,7 @@ module binding_mover
         near_11  <= near_10 || (row_valid_i[2] && row_zero_i[2] == rows_10[0]);
         right_10 <= right_9;
         right_11 <= right_10;
-        same_10  <= same_9;
+        same_10  <= &same_9;
         same_11  <= same_10;
         match_10 <= match_9;
         match_11 <= match_10;
