@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Capacity and speed of the binding table: `measure [quasi SEEDS | rates SEEDS | steady | adversarial | speed]`.
+//! Capacity and speed of the binding table: `measure [quasi SEEDS | rates SEEDS [RATE] | steady | adversarial | speed]`.
 
 use hashgate_table_sim::measure::{adversarial, at_rate, quasi_static_clients, sustained};
 use hashgate_table_sim::{Bench, TableIn};
@@ -21,6 +21,9 @@ fn main() -> Result<(), String> {
     }
     if matches!(what, "rates" | "all") {
         for rate in [1.0, 0.46, 0.062, 0.001] {
+            if arguments.get(3).is_some_and(|text| text.parse() != Ok(rate)) {
+                continue;
+            }
             for seed in 1..=seeds {
                 println!(
                     "{rate} inserts a clock: first refusal at a load of {:.4}",
