@@ -8,7 +8,8 @@
 //! Variables that it honours:
 //! * `HASHGATE_VENV`: Python environment with the tools, instead of `.tools/venv` of the checkout.
 //! * `HASHGATE_RTL`: folder instead of `hw/rtl`, for example with a bug put in on purpose.
-//! * `HASHGATE_BUILDS`: builds to compile in, `512`, `64` or `512,64` (the default); a missing one is an error at run time.
+//! * `HASHGATE_BUILDS`: builds of the core to compile in, `512`, `64`, `512,64` (the default) or `none`; a missing one is an error at run
+//!   time. The binding table is always compiled in.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -25,7 +26,6 @@ const VERILATOR_FLAGS: &[&str] = &[
     "--x-initial",
     "unique",
     "--assert",
-    "--trace-fst",
     // Few large files: most of the time goes into reading the headers, once for each file.
     "--output-split",
     "40000",
@@ -36,9 +36,10 @@ const VERILATOR_FLAGS: &[&str] = &[
     "-Wno-lint",
     "-Wno-style",
     "-Wno-MULTIDRIVEN",
-    "--top-module",
-    "hashgate_core",
 ];
+
+/// Sizes of the binding table that are compiled in beside the cores.
+const TABLES: &[&str] = &["512", "65536"];
 
 fn main() {
     let manifest = PathBuf::from(var("CARGO_MANIFEST_DIR"));
@@ -50,7 +51,14 @@ fn main() {
     let rtl = other_rtl.unwrap_or_else(|| root.join("hw/rtl"));
     let rtl = rtl.canonicalize().unwrap_or_else(|e| panic!("RTL folder {}: {e}", rtl.display()));
     let lint = root.join("hw/lint");
-    for path in [&rtl, &lint, &manifest.join("shim.h"), &manifest.join("shim.cpp"), &manifest.join("print.h")] {
+    for path in [
+        &rtl,
+        &lint,
+        &manifest.join("shim.h"),
+        &manifest.join("table.h"),
+        &manifest.join("shim.cpp"),
+        &manifest.join("print.h"),
+    ] {
         println!("cargo::rerun-if-changed={}", path.display());
     }
 
@@ -61,12 +69,30 @@ fn main() {
         let folder = out.join(format!("verilated-{build}"));
         once(&folder, &stamp, || {
             cached(&cache.join(format!("{build}-{stamp}")), &folder, |made| {
-                verilate(&site, &rtl, &lint, build, made);
+                let top = ["--top-module", "hashgate_core", "--trace-fst"];
+                verilate(&site, &rtl, &lint, build, &format!("Vhg{build}"), &top, made);
                 compile_model(&site, &manifest, build, made);
             });
         });
         link(&folder, &format!("hashgate_{build}"));
         println!("cargo::rustc-cfg=hashgate_build_{build}");
+    }
+    // The table alone, in the hashes of its own sources only.
+    let parts = [rtl.join("binding"), rtl.join("common"), rtl.join("config")]
+        .iter()
+        .flat_map(|part| files(part))
+        .collect::<Vec<_>>();
+    let table_stamp = self::stamp(&[&parts[..], &own].concat(), &site);
+    for size in TABLES {
+        let folder = out.join(format!("verilated-table{size}"));
+        once(&folder, &table_stamp, || {
+            cached(&cache.join(format!("table{size}-{table_stamp}")), &folder, |made| {
+                let top = ["--top-module", "binding_table", &format!("-GSESSIONS={size}")];
+                verilate(&site, &rtl, &lint, "512", &format!("Vtable{size}"), &top, made);
+                compile_model(&site, &manifest, &format!("table{size}"), made);
+            });
+        });
+        link(&folder, &format!("hashgate_table{size}"));
     }
     for build in ["512", "64"] {
         println!("cargo::rustc-check-cfg=cfg(hashgate_build_{build})");
@@ -77,9 +103,10 @@ fn main() {
     });
     link(&folder, "hashgate_runtime");
     let folder = out.join("shim");
-    let shim = stamp_of_shim(&manifest, &stamp, &builds);
+    let shim = stamp_of_shim(&manifest, &format!("{stamp} {table_stamp}"), &builds);
     once(&folder, &shim, || {
-        let models: Vec<_> = builds.iter().map(|build| out.join(format!("verilated-{build}"))).collect();
+        let tables = TABLES.iter().map(|size| out.join(format!("verilated-table{size}")));
+        let models: Vec<_> = builds.iter().map(|build| out.join(format!("verilated-{build}"))).chain(tables).collect();
         compile_shim(&site, &manifest, &builds, &models, &folder);
         bind(&site, &manifest, &folder);
     });
@@ -102,9 +129,12 @@ fn watched(name: &str) -> Option<String> {
 
 fn builds() -> Vec<String> {
     let list = watched("HASHGATE_BUILDS").unwrap_or_else(|| "512,64".into());
+    if list.trim() == "none" {
+        return Vec::new();
+    }
     let builds: Vec<String> = list.split(',').map(|build| build.trim().to_owned()).collect();
     for build in &builds {
-        assert!(build == "512" || build == "64", "HASHGATE_BUILDS=\"{list}\": write 512, 64 or 512,64");
+        assert!(build == "512" || build == "64", "HASHGATE_BUILDS=\"{list}\": write 512, 64, 512,64 or none");
     }
     builds
 }
@@ -153,7 +183,7 @@ fn stamp(sources: &[PathBuf], site: &Path) -> String {
 
 fn stamp_of_shim(manifest: &Path, stamp: &str, builds: &[String]) -> String {
     let mut hasher = DefaultHasher::new();
-    for name in ["shim.h", "shim.cpp"] {
+    for name in ["shim.h", "table.h", "shim.cpp"] {
         fs::read(manifest.join(name)).unwrap_or_else(|e| panic!("{name}: {e}")).hash(&mut hasher);
     }
     format!("{stamp} {builds:?} {:016x}", hasher.finish())
@@ -219,10 +249,10 @@ fn link(folder: &Path, library: &str) {
     println!("cargo::rustc-link-lib=static={library}");
 }
 
-fn verilate(site: &Path, rtl: &Path, lint: &Path, build: &str, folder: &Path) {
+fn verilate(site: &Path, rtl: &Path, lint: &Path, build: &str, prefix: &str, top: &[&str], folder: &Path) {
     let mut command = Command::new(site.join("verilator/bin/verilator_bin"));
     command.env("VERILATOR_ROOT", site.join("verilator")).current_dir(rtl).args(VERILATOR_FLAGS);
-    command.args(["--prefix", &format!("Vhg{build}"), "--Mdir"]).arg(folder);
+    command.args(top).args(["--prefix", prefix, "--Mdir"]).arg(folder);
     command.args(files(lint).iter().filter(|file| file.extension().is_some_and(|e| e == "vlt")));
     command.arg(format!("config/{build}/hashgate_cfg_pkg.sv")).args(["-f", "hashgate.f"]);
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
@@ -314,7 +344,8 @@ fn bind(site: &Path, manifest: &Path, folder: &Path) {
     }
     let bindings = bindgen::builder()
         .header(utf8(&manifest.join("shim.h")))
-        .allowlist_item("hg_.*|HG_.*")
+        .header(utf8(&manifest.join("table.h")))
+        .allowlist_item("hgt?_.*|HGT?_.*")
         .derive_default(true)
         .generate()
         .expect("shim.h binds");

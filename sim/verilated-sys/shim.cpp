@@ -5,6 +5,7 @@
 // Every port of the core is a packed vector, and Verilator keeps those as little-endian words; so on a little-endian
 // host the bytes of beat p start at byte p * BEAT of the port's variable, whatever its C++ type.
 #include "shim.h"
+#include "table.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -22,8 +23,18 @@
 #include "Vhg64.h"
 #include "Vhg64___024root.h"
 #endif
+#include "Vtable512.h"
+#include "Vtable65536.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the shim copies vectors as little-endian bytes");
+
+struct hg_table {
+    std::unique_ptr<VerilatedContext> context{new VerilatedContext};
+    std::string failure;
+
+    virtual ~hg_table() = default;
+    virtual bool step(const hgt_in &in, hgt_out &out) = 0;
+};
 
 struct hg_nic {
     std::unique_ptr<VerilatedContext> context{new VerilatedContext};
@@ -38,19 +49,19 @@ struct hg_nic {
 
 namespace {
 
-// The core that this thread is working on, for the callbacks below, and what the design has printed in this step.
-thread_local hg_nic *current = nullptr;
+// Where the failure of the model that this thread is working on goes, for the callbacks below, and what it has printed in this step.
+thread_local std::string *current_failure = nullptr;
 thread_local std::string printed;
 
 void fail(const std::string &why, const char *file, int line) {
-    if (!current->failure.empty()) return;  // the first one is the cause
+    if (!current_failure->empty()) return;  // the first one is the cause
     std::string text = printed;
     printed.clear();
     while (!text.empty() && text.back() == '\n') text.pop_back();
     if (!text.empty() && !why.empty()) text += "; ";
     text += why;
     if (text.find(file) == std::string::npos) text += std::string(" (") + file + ":" + std::to_string(line) + ")";
-    current->failure = text;
+    *current_failure = text;
 }
 
 template <class Port>
@@ -78,13 +89,13 @@ struct Nic final : hg_nic {
         context->randReset(seed == 0 ? 0 : 2);
         context->randSeed(static_cast<int>(seed));
         context->assertOn(false);  // until the end of the first reset
-        current = this;
+        current_failure = &failure;
         core.reset(new Core{context.get(), "core"});
         core->rst = 1;
     }
 
     ~Nic() override {
-        current = this;
+        current_failure = &failure;
         if (trace) trace->close();
         core->final();
     }
@@ -213,6 +224,131 @@ struct Nic final : hg_nic {
     }
 };
 
+template <class Port>
+void set_key(Port &port, const uint32_t *key) {
+    for (int i = 0; i < HGT_KEY_WORDS; i++) port[i] = key[i];
+}
+
+template <class Port>
+void get_key(const Port &port, uint32_t *key) {
+    for (int i = 0; i < HGT_KEY_WORDS; i++) key[i] = port[i];
+}
+
+// Cycles from key to answer, and from the target that is peeked at to the flag.
+constexpr unsigned TABLE_LATENCY = 10;
+constexpr unsigned PEEK_LATENCY = 2;
+
+template <class Core>
+struct Table final : hg_table {
+    struct Wish {
+        uint8_t valid, op, only_dead, flag;
+        uint64_t record;
+    };
+    std::unique_ptr<Core> core;
+    Wish wishes[16] = {};
+    uint8_t peeked[16] = {};
+    unsigned now = 0;
+
+    Table(uint32_t seed, const uint32_t *secret) {
+        context->randReset(seed == 0 ? 0 : 2);
+        context->randSeed(static_cast<int>(seed));
+        context->assertOn(false);
+        current_failure = &failure;
+        core.reset(new Core{context.get(), "table"});
+        for (int i = 0; i < 4; i++) core->secret_i[i] = secret[i];
+        core->valid_i = core->op_i = core->host_req_i = core->undo_valid_i = 0;
+        core->rst = 1;
+        for (int i = 0; i < 16; i++) cycle();
+        core->rst = 0;
+        context->assertOn(true);
+    }
+
+    ~Table() override {
+        current_failure = &failure;
+        core->final();
+    }
+
+    void cycle() {
+        core->clk = 0;
+        core->eval();
+        core->clk = 1;
+        core->eval();
+    }
+
+    bool step(const hgt_in &in, hgt_out &out) override {
+        Core &c = *core;
+        now++;
+        wishes[now % 16] = {in.valid, in.op, in.only_dead, in.flag, in.record};
+        const Wish &wish = wishes[(now - TABLE_LATENCY) % 16];
+        c.valid_i = in.valid;
+        if (in.valid) set_key(c.key_i, in.key);
+        c.fast_now_i = in.fast_now;
+        c.slow_now_i = in.slow_now;
+        if (in.host_start) {
+            c.host_req_i = 1;
+            c.host_op_i = in.host_start - 1;
+            set_key(c.host_key_i, in.host_key);
+            c.host_record_i = in.host_record;
+            c.host_session_i = in.host_session;
+        }
+        c.undo_valid_i = in.undo;
+        c.undo_session_i = in.undo_session;
+        c.undo_row_i = in.undo_row;
+        // The table outside: the flag of a target is the lowest bit of its number.
+        c.peek_flag_i = peeked[(now - PEEK_LATENCY) % 16];
+        c.op_i = 0;
+        c.flag_i = wish.flag;
+        c.record_i = wish.record;
+        c.clk = 0;
+        c.eval();
+        peeked[now % 16] = c.peek_target_o & 1;
+        uint8_t op = wish.valid ? wish.op : 0;
+        if ((op == 1 || op == 3) && !c.live_o) op = 0;
+        if (op == 2 && ((wish.only_dead && c.live_o) || !(c.present_o || c.can_create_o))) op = 0;
+        out.busy = c.busy_o;
+        out.valid = wish.valid;
+        if (wish.valid) {
+            out.present = c.present_o;
+            out.live = c.live_o;
+            out.flag = c.flag_o;
+            out.can_create = c.can_create_o;
+            out.op = op;
+            out.session = c.session_o;
+            out.row = c.row_o;
+            out.record = c.record_o;
+        }
+        if (op) {
+            c.op_i = op;
+            c.eval();
+        }
+        out.event = c.event_valid_o ? 1 + c.event_kind_o : 0;
+        if (out.event) {
+            out.event_session = c.event_session_o;
+            out.event_record = c.event_record_o;
+            get_key(c.event_key_o, out.event_key);
+        }
+        out.host_done = c.host_done_o;
+        if (out.host_done) {
+            out.host_ok = c.host_ok_o;
+            out.host_busy = c.host_busy_o;
+            out.host_full = c.host_full_o;
+            out.host_session = c.host_session_o;
+            out.host_record = c.host_record_o;
+            get_key(c.host_key_o, out.host_key);
+            c.host_req_i = 0;
+        }
+        out.undo_lost = c.undo_lost_o;
+        out.moved = c.moves_o;
+        out.parity = c.parity_o;
+        out.stash_used = c.stash_used_o;
+        out.live_slots = c.live_slots_o;
+        c.clk = 1;
+        c.eval();
+        context->timeInc(1);
+        return failure.empty();
+    }
+};
+
 }  // namespace
 
 void hg_print(const char *format, ...) {
@@ -231,7 +367,7 @@ void vl_fatal(const char *file, int line, const char *, const char *why) { fail(
 
 extern "C" {
 
-hg_nic *hg_new(int build, uint32_t seed) {
+hg_nic *hg_new([[maybe_unused]] int build, [[maybe_unused]] uint32_t seed) {
 #if HG_BUILD_512
     if (build == 512) return new Nic<Vhg512, 64, 1>(seed);
 #endif
@@ -244,7 +380,7 @@ hg_nic *hg_new(int build, uint32_t seed) {
 void hg_free(hg_nic *nic) { delete nic; }
 
 int hg_step(hg_nic *nic, const hg_in *in, hg_out *out) {
-    current = nic;
+    current_failure = &nic->failure;
     nic->step(*in, *out);
     if (!printed.empty()) {
         std::fputs(printed.c_str(), stderr);
@@ -258,7 +394,7 @@ const char *hg_failure(const hg_nic *nic) { return nic->failure.empty() ? nullpt
 int hg_upset_map(hg_nic *nic, int bank, uint32_t word, uint32_t bits) { return nic->upset_map(bank, word, bits); }
 
 int hg_trace_open(hg_nic *nic, const char *path) {
-    current = nic;
+    current_failure = &nic->failure;
     hg_trace_close(nic);
     // The writer of the runtime does not tell whether it could open the file.
     std::FILE *probe = std::fopen(path, "wb");
@@ -269,6 +405,23 @@ int hg_trace_open(hg_nic *nic, const char *path) {
     nic->trace->open(path);
     return 0;
 }
+
+hg_table *hgt_new(uint32_t sessions, uint32_t seed, const uint32_t secret[4]) {
+    if (sessions == 512) return new Table<Vtable512>(seed, secret);
+    if (sessions == 65536) return new Table<Vtable65536>(seed, secret);
+    return nullptr;
+}
+
+void hgt_free(hg_table *table) { delete table; }
+
+uint32_t hgt_run(hg_table *table, uint32_t cycles, const hgt_in *in, hgt_out *out) {
+    current_failure = &table->failure;
+    for (uint32_t i = 0; i < cycles; i++)
+        if (!table->step(in[i], out[i])) return i;
+    return cycles;
+}
+
+const char *hgt_failure(const hg_table *table) { return table->failure.empty() ? nullptr : table->failure.c_str(); }
 
 void hg_trace_close(hg_nic *nic) {
     if (!nic->trace) return;

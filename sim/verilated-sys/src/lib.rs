@@ -9,6 +9,10 @@ mod ffi {
     include!(concat!(env!("OUT_DIR"), "/shim.rs"));
 }
 
+mod table;
+
+pub use table::{KEY_WORDS, TableIn, TableModel, TableOut};
+
 pub use ffi::{hg_beat as Beat, hg_in as In, hg_out as Out};
 
 use std::ffi::{CStr, CString, c_int};

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// binding_pkg: types of the binding tables.
+`resetall
+`default_nettype none
+package binding_pkg;
+    // What a binding is found by. Addresses of IPv4 in the low 32 bits.
+    typedef struct packed {
+        logic         v6;
+        logic [7:0]   zone;
+        logic [127:0] src;
+        logic [127:0] dst;
+        logic [15:0]  sport;
+        logic [15:0]  dport;
+        logic [7:0]   protocol;
+    } binding_key_t;
+    localparam int unsigned BINDING_KEY_BITS = $bits(binding_key_t);
+
+    typedef enum logic [2:0] {
+        BINDING_FREE        = 3'd0,
+        BINDING_HALF_OPEN   = 3'd1,
+        BINDING_ESTABLISHED = 3'd2,
+        BINDING_CLOSING     = 3'd3,
+        BINDING_RESET       = 3'd4,
+        BINDING_FLOW        = 3'd5
+    } binding_state_e;
+
+    typedef struct packed {
+        logic [2:0]  state;    // binding_state_e
+        logic        fresh;    // written by CREATE, not since
+        logic [9:0]  target;
+        logic [6:0]  rule;
+        logic [11:0] bucket;
+        logic [15:0] expires;  // of the fast clock for HALF_OPEN and RESET, of the slow clock for the others
+    } binding_record_t;
+    localparam int unsigned BINDING_RECORD_BITS = $bits(binding_record_t);
+
+    // A record is live: not FREE, and its clock has not reached `expires` (16-bit wrap-around).
+    function automatic logic binding_live(input logic [2:0] state, input logic [15:0] expires, input logic [15:0] fast_now,
+                                          input logic [15:0] slow_now);
+        logic [15:0] passed;
+        passed = ((state == BINDING_HALF_OPEN || state == BINDING_RESET) ? fast_now : slow_now) - expires;
+        return state != BINDING_FREE && 1'(passed >> 15);
+    endfunction
+
+    // What a packet does.
+    typedef enum logic [1:0] {
+        BINDING_NONE   = 2'd0,
+        BINDING_WRITE  = 2'd1,
+        BINDING_CREATE = 2'd2,
+        BINDING_DELETE = 2'd3
+    } binding_op_e;
+
+    // What is reported.
+    typedef enum logic [1:0] {
+        BINDING_CREATED = 2'd0,
+        BINDING_CHANGED = 2'd1,
+        BINDING_REMOVED = 2'd2
+    } binding_event_e;
+
+    // What the host asks.
+    typedef enum logic [1:0] {
+        BINDING_FIND   = 2'd0,
+        BINDING_INSERT = 2'd1,
+        BINDING_REMOVE = 2'd2,
+        BINDING_NEXT   = 2'd3
+    } binding_host_e;
+
+    // Cycles from key to answer.
+    localparam int unsigned BINDING_TABLE_LATENCY = 10;
+
+    // ---- inside the table -----------------------------------------------------------------------------------------
+    // Steps of the mover's pipeline.
+    typedef enum logic [2:0] {
+        STEP_MOVE   = 3'd0,  // bring a stash entry into a way
+        STEP_REMOVE = 3'd1,  // clear the slot of a session
+        STEP_READ   = 3'd2,  // read a slot
+        STEP_PEEK   = 3'd3,  // read a stash entry
+        STEP_HASH   = 3'd4   // hash the key of the host
+    } step_e;
+    // Who asked for a step, and with that the condition of STEP_REMOVE.
+    typedef enum logic [1:0] {
+        BY_SWEEP = 2'd0,  // the record is not live
+        BY_UNDO  = 2'd1,  // the record is fresh, the row is the packet's
+        BY_HOST  = 2'd2   // none
+    } source_e;
+
+    // Filling of the hash tables: a word of one chunk, the same for all instances.
+    typedef struct packed {
+        logic       write;
+        logic [5:0] chunk;
+        logic [5:0] word;
+    } hash_fill_t;
+endpackage
+`resetall

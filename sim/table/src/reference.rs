@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the table must say, from what it has said.
+//!
+//! A map from key to record. When a dead record leaves the table is the table's business; so a key with a dead record may be there
+//! or not. Everything else is exact: answers, operations, events, replies to the host.
+
+use crate::{Key, Record, TableIn, TableOut, state};
+use std::collections::{HashMap, HashSet, VecDeque};
+
+#[derive(Clone, Copy, Debug)]
+struct Binding {
+    session: u32,
+    record: Record,
+    flag: bool,
+    written: u64,
+}
+
+/// Stash entries, and those of them and of the sessions that may stay unused at a refusal.
+const STASH: u32 = 32;
+const STASH_SLACK: u32 = 3;
+const SESSION_SLACK: u32 = 8;
+/// Cycles that an undo request may wait: 16 in the FIFO, 255 tries each.
+const LONGEST_UNDO: u64 = 1 << 17;
+
+/// What has happened, for a printed line.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub cycles: u64,
+    pub packets: u64,
+    pub live: u64,
+    pub forwarded: u64,
+    pub writes: u64,
+    pub creates: u64,
+    pub revived: u64,
+    pub deletes: u64,
+    pub refused: u64,
+    pub events: u64,
+    pub expired: u64,
+    pub undone: u64,
+    pub moves: u64,
+    pub host: u64,
+    pub host_busy: u64,
+    pub dumps: u64,
+}
+
+/// The reference.
+pub struct Reference {
+    sessions: u32,
+    bindings: HashMap<Key, Binding>,
+    owners: HashMap<u32, Key>,
+    /// Removed, event not yet seen.
+    unreported: Vec<(u32, Key, Record)>,
+    /// Session and cycle of undo requests. One may hit a later creation of the same key, if it waits long.
+    undos: HashMap<u32, u64>,
+    flying: VecDeque<TableIn>,
+    clocks: (u16, u16),
+    expected_event: VecDeque<Option<(u8, u32, Record, Key)>>,
+    host: Option<Host>,
+    dump: Option<Dump>,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+struct Host {
+    op: u8,
+    key: Key,
+    record: Record,
+    from: u32,
+    /// Values that the key had since the request, `None` = no live record.
+    seen: Vec<Option<(u32, Record)>>,
+    inserted: Option<u32>,
+    removed: Option<u32>,
+}
+
+struct Dump {
+    alive: HashMap<u32, Key>,
+    seen: HashSet<u32>,
+}
+
+type Check = Result<(), String>;
+
+impl Reference {
+    /// An empty table.
+    pub fn new(sessions: u32) -> Reference {
+        Reference {
+            sessions,
+            bindings: HashMap::new(),
+            owners: HashMap::new(),
+            unreported: Vec::new(),
+            undos: HashMap::new(),
+            flying: VecDeque::from(vec![TableIn::default(); crate::LATENCY as usize]),
+            clocks: (0, 0),
+            expected_event: VecDeque::from([None, None, None]),
+            host: None,
+            dump: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Live records.
+    pub fn live(&self) -> usize {
+        self.bindings.values().filter(|binding| binding.record.live(self.clocks.0, self.clocks.1)).count()
+    }
+
+    fn binding_is_live(&self, binding: &Binding) -> bool {
+        binding.record.live(self.clocks.0, self.clocks.1)
+    }
+
+    fn is_undone(&self, binding: &Binding) -> bool {
+        let asked = self.undos.get(&binding.session);
+        binding.record.fresh && asked.is_some_and(|asked| self.counts.cycles - asked < LONGEST_UNDO)
+    }
+
+    fn forget(&mut self, key: &Key) -> Option<Binding> {
+        let binding = self.bindings.remove(key)?;
+        self.owners.remove(&binding.session);
+        if let Some(dump) = &mut self.dump {
+            dump.alive.remove(&binding.session);
+        }
+        Some(binding)
+    }
+
+    /// The table has let go of the key.
+    fn gone(&mut self, key: &Key) {
+        if let Some(binding) = self.forget(key)
+            && binding.record.state != state::FREE
+        {
+            self.unreported.push((binding.session, *key, binding.record));
+        }
+    }
+
+    fn own(&mut self, session: u32, key: Key) -> Check {
+        if let Some(other) = self.owners.get(&session).copied() {
+            let binding = self.bindings[&other];
+            if self.binding_is_live(&binding) && !self.is_undone(&binding) {
+                return Err(format!("session {session} of a live binding was handed out again: {other:x?}"));
+            }
+            self.gone(&other);
+        }
+        self.owners.insert(session, key);
+        Ok(())
+    }
+
+    /// One cycle.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn cycle(&mut self, input: &TableIn, output: &TableOut) -> Check {
+        let now = self.counts.cycles;
+        self.counts.cycles += 1;
+        self.counts.moves += u64::from(output.moved);
+        if output.parity != 0 {
+            return Err("parity error".into());
+        }
+        self.host_start(input);
+        if input.undo != 0 {
+            self.undos.insert(input.undo_session, now);
+        }
+        self.event(output)?;
+        self.flying.push_back(*input);
+        let packet = self.flying.pop_front().expect("filled at the start");
+        let event = if packet.valid != 0 { self.packet(now, &packet, output)? } else { None };
+        self.expected_event.push_back(event);
+        self.host_watch();
+        self.host_done(output)?;
+        self.clocks = (input.fast_now, input.slow_now);
+        if let Some(dump) = &mut self.dump {
+            // Expired in the meantime: need not be seen.
+            let (bindings, clocks) = (&self.bindings, self.clocks);
+            if now.is_multiple_of(64) {
+                dump.alive.retain(|_, key| bindings.get(key).is_some_and(|b| b.record.live(clocks.0, clocks.1)));
+            }
+        }
+        Ok(())
+    }
+
+    fn packet(
+        &mut self,
+        now: u64,
+        packet: &TableIn,
+        output: &TableOut,
+    ) -> Result<Option<(u8, u32, Record, Key)>, String> {
+        self.counts.packets += 1;
+        let key = packet.key;
+        let fail = |what: &str, known: Option<&Binding>| {
+            Err(format!("{what}: key {key:x?}, table says {output:?}, known {known:?}"))
+        };
+        let mut known = self.bindings.get(&key).copied();
+        let just = known.is_some_and(|b| b.written + 1 == now);
+        let live = known.is_some_and(|b| if just { b.record.state != state::FREE } else { self.binding_is_live(&b) });
+        if output.present == 0 && known.is_some() {
+            let binding = known.expect("just looked at");
+            let undone = self.is_undone(&binding);
+            if now - binding.written < 10 {
+                return fail("a binding just written is not seen", known.as_ref());
+            }
+            if live && !undone {
+                return fail("a live binding is not found", known.as_ref());
+            }
+            self.gone(&key);
+            known = None;
+        }
+        let live = live && known.is_some();
+        let record = Record::unpack(output.record);
+        match &known {
+            None if output.present != 0 => return fail("a binding that does not exist is found", None),
+            Some(binding) => {
+                if binding.session != output.session || binding.record != record {
+                    return fail("wrong session or record", known.as_ref());
+                }
+                let recent = now - binding.written < 10;
+                let flag = if recent { binding.flag } else { record.target & 1 != 0 };
+                if flag != (output.flag != 0) {
+                    return fail("wrong flag", known.as_ref());
+                }
+                self.counts.forwarded += u64::from(recent);
+            }
+            None => {}
+        }
+        if (output.live != 0) != live {
+            return fail("wrong live", known.as_ref());
+        }
+        self.counts.live += u64::from(live);
+        if output.can_create == 0
+            && output.busy == 0
+            && output.stash_used + STASH_SLACK < STASH
+            && output.live_slots + SESSION_SLACK < self.sessions
+        {
+            return fail("creation is refused without need", None);
+        }
+        let wish = Record::unpack(packet.record);
+        let event = match output.op {
+            1 => {
+                self.counts.writes += 1;
+                let binding = known.expect("checked: present");
+                self.put(key, Binding { record: wish, flag: packet.flag != 0, written: now, ..binding });
+                (wish.state != record.state).then_some((2, binding.session, wish, key))
+            }
+            2 => {
+                self.counts.creates += 1;
+                self.counts.revived += u64::from(known.is_some() && !live);
+                if known.is_none() {
+                    self.own(output.session, key)?;
+                }
+                if let Some(dump) = self.dump.as_mut().filter(|_| !live) {
+                    // Was dead for a moment.
+                    dump.alive.remove(&output.session);
+                }
+                self.put(key, Binding { session: output.session, record: wish, flag: packet.flag != 0, written: now });
+                Some((if live { 2 } else { 1 }, output.session, wish, key))
+            }
+            3 => {
+                self.counts.deletes += 1;
+                let binding = known.expect("checked: present");
+                let free = Record { state: state::FREE, ..record };
+                self.put(key, Binding { record: free, flag: packet.flag != 0, written: now, ..binding });
+                if let Some(dump) = &mut self.dump {
+                    dump.alive.remove(&binding.session);
+                }
+                (record.state != state::FREE).then_some((3, binding.session, free, key))
+            }
+            _ => {
+                if packet.op == 2 && !(packet.only_dead != 0 && live) {
+                    self.counts.refused += 1;
+                }
+                None
+            }
+        };
+        Ok(event)
+    }
+
+    fn put(&mut self, key: Key, binding: Binding) {
+        self.bindings.insert(key, binding);
+    }
+
+    fn event(&mut self, output: &TableOut) -> Check {
+        let expected = self.expected_event.pop_front().expect("filled at the start");
+        if output.event == 0 {
+            return expected.map_or(Ok(()), |e| Err(format!("event missing: {e:?}")));
+        }
+        self.counts.events += 1;
+        let (kind, session, record, key) =
+            (output.event, output.event_session, Record::unpack(output.event_record), output.event_key);
+        if let Some(expected) = expected {
+            if expected != (kind, session, record, key) {
+                return Err(format!("event {:?} instead of {expected:?}", (kind, session, record, key)));
+            }
+            return Ok(());
+        }
+        let text = format!("event {:?}", (kind, session, record, key));
+        match kind {
+            1 => {
+                // The host's INSERT.
+                let Some(host) =
+                    self.host.as_ref().filter(|host| host.op == 1 && host.key == key && host.record == record)
+                else {
+                    return Err(format!("{text} without cause"));
+                };
+                let record = host.record;
+                if let Some(binding) = self.bindings.get(&key).copied() {
+                    if self.binding_is_live(&binding) {
+                        return Err(format!("{text}: a live binding exists: {binding:?}"));
+                    }
+                    if binding.session != session {
+                        self.gone(&key);
+                    }
+                }
+                if !self.bindings.contains_key(&key) {
+                    self.own(session, key)?;
+                }
+                if let Some(dump) = &mut self.dump {
+                    dump.alive.remove(&session);
+                }
+                self.put(key, Binding { session, record, flag: false, written: 0 });
+                self.host.as_mut().expect("just looked at").inserted = Some(session);
+                Ok(())
+            }
+            3 => {
+                if let Some(at) = self.unreported.iter().position(|&(s, k, r)| (s, k, r) == (session, key, record)) {
+                    self.unreported.swap_remove(at);
+                    self.counts.expired += 1;
+                    return Ok(());
+                }
+                let Some(binding) =
+                    self.bindings.get(&key).copied().filter(|b| b.session == session && b.record == record)
+                else {
+                    return Err(format!("{text}: no such binding; known {:?}", self.bindings.get(&key)));
+                };
+                let undone = self.is_undone(&binding);
+                let by_host = self.host.as_ref().is_some_and(|host| host.op == 2 && host.key == key);
+                if self.binding_is_live(&binding) && !undone && !by_host {
+                    return Err(format!("{text}: it is live"));
+                }
+                if by_host {
+                    self.host.as_mut().expect("just looked at").removed = Some(session);
+                }
+                self.counts.expired += 1;
+                self.counts.undone += u64::from(undone);
+                self.forget(&key);
+                Ok(())
+            }
+            _ => Err(format!("{text} without cause")),
+        }
+    }
+
+    fn value(&self, key: &Key) -> Option<(u32, Record)> {
+        self.bindings.get(key).filter(|b| self.binding_is_live(b)).map(|b| (b.session, b.record))
+    }
+
+    fn host_start(&mut self, input: &TableIn) {
+        if input.host_start != 0 {
+            self.counts.host += 1;
+            self.host = Some(Host {
+                op: input.host_start - 1,
+                key: input.host_key,
+                record: Record::unpack(input.host_record),
+                from: input.host_session,
+                seen: vec![self.value(&input.host_key)],
+                inserted: None,
+                removed: None,
+            });
+        }
+    }
+
+    fn host_watch(&mut self) {
+        if let Some(mut host) = self.host.take() {
+            let value = self.value(&host.key);
+            if host.seen.last() != Some(&value) {
+                host.seen.push(value);
+            }
+            self.host = Some(host);
+        }
+    }
+
+    fn host_done(&mut self, output: &TableOut) -> Check {
+        if output.host_done == 0 {
+            return Ok(());
+        }
+        let host = self.host.take().ok_or("the host is answered without a question")?;
+        let record = Record::unpack(output.host_record);
+        let ok = output.host_ok != 0;
+        let other = output.host_busy != 0 || output.host_full != 0;
+        self.counts.host_busy += u64::from(other);
+        let fail = |what: &str| {
+            Err(format!(
+                "host operation {} of key {:x?}: {what}; seen {:?}, answer {output:?}",
+                host.op, host.key, host.seen
+            ))
+        };
+        if ok && other {
+            return fail("ok and busy");
+        }
+        match host.op {
+            0 if ok && !host.seen.contains(&Some((output.host_session, record))) => {
+                return fail("found what is not there");
+            }
+            0 if !ok && !other && !host.seen.contains(&None) => return fail("not found"),
+            0 if other => return fail("find is never busy"),
+            1 if ok != host.inserted.is_some() => return fail("ok without a CREATED, or CREATED without ok"),
+            1 if !ok && !other && host.seen.iter().all(Option::is_none) => return fail("exists already, it says"),
+            2 if ok => {
+                if !host.seen.contains(&Some((output.host_session, record))) {
+                    return fail("removed what is not there");
+                }
+                if host.removed != Some(output.host_session)
+                    && self.bindings.get(&host.key).is_some_and(|b| b.session == output.host_session)
+                {
+                    self.gone(&host.key);
+                }
+            }
+            2 if !other && !host.seen.contains(&None) => return fail("nothing to remove, it says"),
+            3 => {
+                let walked = ok.then_some(output.host_session);
+                if ok {
+                    let key = output.host_key;
+                    let known = self.bindings.get(&key).filter(|b| b.session == output.host_session);
+                    if known.is_none() && !self.unreported.iter().any(|&(s, k, _)| (s, k) == (output.host_session, key))
+                    {
+                        return fail("the dump has what is not there");
+                    }
+                    if output.host_session < host.from {
+                        return fail("the dump walks down");
+                    }
+                }
+                if let Some(mut dump) = self.dump.take() {
+                    let end = walked.unwrap_or(self.sessions);
+                    // What lived all the time between is not skipped.
+                    dump.alive.retain(|_, key| self.bindings.get(key).is_some_and(|b| self.binding_is_live(b)));
+                    if let Some((session, key)) = dump.alive.iter().find(|(s, _)| (host.from..end).contains(*s)) {
+                        return fail(&format!("the dump skips session {session} of {key:x?}"));
+                    }
+                    if let Some(session) = walked {
+                        if !dump.seen.insert(session) {
+                            return fail("the dump shows a session twice");
+                        }
+                        dump.alive.remove(&session);
+                        self.dump = Some(dump);
+                    } else {
+                        self.counts.dumps += 1;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A dump begins: the next requests are NEXT, walking up from session 0, until one is not ok.
+    pub fn dump_begins(&mut self) {
+        let live =
+            self.bindings.iter().filter(|(_, b)| self.binding_is_live(b)).map(|(key, b)| (b.session, *key)).collect();
+        self.dump = Some(Dump { alive: live, seen: HashSet::new() });
+    }
+
+    /// When everything has expired and was swept: nothing is left, and everything was reported.
+    ///
+    /// # Errors
+    /// What is left.
+    pub fn end(&mut self, output: &TableOut) -> Check {
+        if output.live_slots != 0 || output.stash_used != 0 {
+            return Err(format!(
+                "{} keys, {} of them in the stash, were not removed",
+                output.live_slots, output.stash_used
+            ));
+        }
+        let lost = self.bindings.values().filter(|b| b.record.state != state::FREE).count();
+        if lost != 0 || !self.unreported.is_empty() {
+            return Err(format!("removal of {lost} bindings and of {:?} was not reported", self.unreported));
+        }
+        self.bindings.clear();
+        self.owners.clear();
+        Ok(())
+    }
+}
