@@ -2,8 +2,8 @@
 //
 // binding_sweep: takes dead bindings out, and undoes creations.
 //
-// Sweep    walks the sessions that were ever handed out, one a cycle as far as the records' port is free. One that is used and dead
-//          becomes a candidate (16 at most); a REMOVE step decides again. A step that was refused is tried again, one that found the
+// Sweep    walks the sessions that were ever handed out, four a cycle as far as the records' port is free. One that is used and dead
+//          becomes a candidate (four times 16 at most); a REMOVE step decides again. A step that was refused is tried again, one that found the
 //          row busy or the key on the move waits for the next round.
 // Undo     a request waits in a FIFO of 16 (`undo_lost_o` if it is full). The step is tried until the record is gone or not fresh
 //          any more, 255 times at most (then `undo_lost_o`).
@@ -33,7 +33,7 @@ module binding_sweep
     input  wire logic                           scan_take_i,
     output logic [$clog2(SESSIONS)-1:0]         scan_session_o,
     input  wire logic                           scan_valid_i,   // of this walk
-    input  wire logic [BINDING_RECORD_BITS+1:0] scan_record_i,
+    input  wire logic [3:0][BINDING_RECORD_BITS+1:0] scan_records_i,  // of four sessions
     // steps
     output logic                                request_o,
     input  wire logic                           take_i,
@@ -56,44 +56,64 @@ module binding_sweep
     // ---- walk ------------------------------------------------------------------------------------------------------------
     localparam int unsigned CANDIDATES = 16;
     localparam int unsigned SLACK = 12;  // results on the way: three reads, eight steps
-    session_t walk_q, walk_1, walk_2, walk_3;
-    logic     dead_3, candidate, candidate_take, few;
-    session_t candidate_session;
-    binding_record_t record;
-    logic     again;
-    assign record         = scan_record_i[BINDING_RECORD_BITS-1:0];
+    typedef logic [SESSION_BITS-3:0] four_t;
+    typedef struct packed {
+        four_t      four;
+        logic [3:0] dead;
+    } candidates_t;
+    four_t      walk_q, walk_1, walk_2, walk_3;
+    logic [3:0] dead_3;
+    logic       again, push, pop, few, candidate, candidate_take, last_q;
     assign scan_o         = few && issued_i != '0;
-    assign scan_session_o = walk_q;
+    assign scan_session_o = {walk_q, 2'd0};
     assign again          = result_i && result_source_i == BY_SWEEP && result_refused_i;
 
-    session_t   memory[CANDIDATES];
-    logic [4:0] used_q;
-    logic [3:0] read_q, write_q;
-    logic       push;
-    assign push              = again || dead_3;
-    assign candidate         = used_q != '0;
-    assign candidate_session = memory[read_q];
+    candidates_t memory[CANDIDATES];
+    candidates_t head_q;  // of which one after the other goes
+    logic [4:0]  used_q;
+    logic [3:0]  read_q, write_q, head_first;
+    session_t    candidate_session;
+    assign push              = again || |dead_3;
+    assign head_first        = head_q.dead & (~head_q.dead + 4'd1);
+    assign candidate         = head_q.dead != '0;
+    assign candidate_session = {head_q.four, head_first[3] | head_first[2], head_first[3] | head_first[1]};
+    assign pop               = used_q != '0 && (head_q.dead == '0 || (candidate_take && head_q.dead == head_first));
     assign few               = used_q <= 5'(CANDIDATES - SLACK);
+    binding_record_t record[4];
+    for (genvar i = 0; i < 4; i++) begin : gen_record
+        assign record[i] = scan_records_i[i][BINDING_RECORD_BITS-1:0];
+        wire logic unused = &{1'b0, record[i]};
+    end
     always_ff @(posedge clk) begin
-        if (scan_take_i) walk_q <= ((SESSION_BITS + 1)'(walk_q) + 1'b1 >= issued_i) ? '0 : walk_q + 1'b1;
+        last_q <= (SESSION_BITS + 1)'({walk_q, 2'd0}) + (SESSION_BITS + 1)'(4) >= issued_i;
+        // `last_q` may be of the four before: then the walk is one longer.
+        if (scan_take_i) walk_q <= last_q ? '0 : walk_q + 1'b1;
         walk_1 <= walk_q;
         walk_2 <= walk_1;
         walk_3 <= walk_2;
         // A record with wrong parity is used and dead.
-        dead_3 <= scan_valid_i && ((^scan_record_i)
-            || (scan_record_i[BINDING_RECORD_BITS] && !binding_live(record.state, record.expires, fast_now_i, slow_now_i)));
+        for (int i = 0; i < 4; i++) begin
+            dead_3[i] <= scan_valid_i && ((^scan_records_i[i])
+                || (scan_records_i[i][BINDING_RECORD_BITS] && !binding_live(record[i].state, record[i].expires, fast_now_i, slow_now_i)));
+        end
         if (push) begin
-            memory[write_q] <= again ? result_asked_i : walk_3;
+            memory[write_q] <= again ? '{four: result_asked_i[SESSION_BITS-1:2], dead: 4'd1 << result_asked_i[1:0]}
+                : '{four: walk_3, dead: dead_3};
             write_q         <= write_q + 1'b1;
         end
-        if (candidate_take) read_q <= read_q + 1'b1;
-        used_q <= used_q + 5'(push) - 5'(candidate_take);
+        if (candidate_take) head_q.dead <= head_q.dead & ~head_first;
+        if (pop) begin
+            head_q <= memory[read_q];
+            read_q <= read_q + 1'b1;
+        end
+        used_q <= used_q + 5'(push) - 5'(pop);
         if (rst) begin
-            walk_q  <= '0;
-            dead_3  <= 1'b0;
-            used_q  <= '0;
-            read_q  <= '0;
-            write_q <= '0;
+            walk_q      <= '0;
+            dead_3      <= '0;
+            used_q      <= '0;
+            read_q      <= '0;
+            write_q     <= '0;
+            head_q.dead <= '0;
         end
     end
 
@@ -140,6 +160,5 @@ module binding_sweep
     assign session_o      = (source_o == BY_UNDO) ? undo.session : candidate_session;
     assign row_o          = undo.row;
     assign candidate_take = take_i && source_o == BY_SWEEP;
-    wire logic unused = &{1'b0, record};
 endmodule
 `resetall

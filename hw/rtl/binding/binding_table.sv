@@ -162,12 +162,14 @@ module binding_table
     logic                           access_record, scan, scan_take, scan_valid;
     session_t                       access_record_session, scan_session;
     logic [BINDING_RECORD_BITS+1:0] other_record;
+    logic [3:0][BINDING_RECORD_BITS+1:0] other_records;
     binding_records #(.SESSIONS(SESSIONS)) u_records (
         .clk, .rst, .write_i(write), .write_session_i(write_session), .write_record_i(write_record),
         .lookup_session_i(record_session), .lookup_record_o(lookup_record),
         .access_i(access_record), .access_session_i(access_record_session),
         .unused_i(session_back), .unused_session_i(back_session),
-        .scan_i(scan), .scan_take_o(scan_take), .scan_session_i(scan_session), .scan_valid_o(scan_valid), .other_record_o(other_record));
+        .scan_i(scan), .scan_take_o(scan_take), .scan_session_i(scan_session), .scan_valid_o(scan_valid), .other_record_o(other_record),
+        .other_records_o(other_records));
 
     // ---- stash -------------------------------------------------------------------------------------------------------------------------
     logic             pick, pick_take, place, give_up, swap, abort, kill, direct_hold, direct;
@@ -257,7 +259,7 @@ module binding_table
     binding_sweep #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS)) u_sweep (
         .clk, .rst, .fast_now_i, .slow_now_i, .issued_i(issued), .undo_valid_i, .undo_session_i, .undo_row_i, .undo_lost_o,
         .scan_o(sweep_scan), .scan_take_i(scan_take && !host_scan), .scan_session_o(sweep_scan_session),
-        .scan_valid_i(scan_valid && !scan_host_2), .scan_record_i(other_record),
+        .scan_valid_i(scan_valid && !scan_host_2), .scan_records_i(other_records),
         .request_o(sweep_step), .take_i(sweep_take), .source_o(sweep_source), .session_o(sweep_session), .row_o(sweep_row),
         .result_i(result && result_source != BY_HOST), .result_source_i(result_source), .result_asked_i(result_asked),
         .result_refused_i(result_refused), .result_match_i(result_match && result_valid), .result_near_i(result_near),

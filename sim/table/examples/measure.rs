@@ -54,14 +54,14 @@ fn main() -> Result<(), String> {
         }
     }
     if matches!(what, "adversarial" | "all") {
-        let fill = adversarial(1, 0, 65536)?;
-        println!("keys of one row of way 0: first refusal at {:.4}", fill.load);
         let fill = adversarial(1, 58000, 1000)?;
         println!(
             "1000 of them at a load of 0.885: {} taken, moves {:?}",
             fill.moves.len() - 58000,
             fill.moves_from(0.885)
         );
+        let fill = adversarial(1, 0, 65536)?;
+        println!("keys of one row of way 0: first refusal at {:.4}", fill.load);
     }
     Ok(())
 }
