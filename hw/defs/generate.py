@@ -84,7 +84,7 @@ def load():
                     raise DefinitionError(f"{where}: enum {field['enum']} is used with two widths; make them equal")
     for enum in defs["enum"]:
         if "width" not in enum:
-            raise DefinitionError(f"enum {enum['name']}: no field uses it; remove it")
+            raise DefinitionError(f"enum {enum['name']}: no field uses it; remove it, or give it a width and a doc")
         if max(enum["values"].values()) >= 2 ** enum["width"]:
             raise DefinitionError(f"enum {enum['name']}: value {max(enum['values'].values())} does not fit {enum['width']} bits")
     return defs
@@ -304,7 +304,7 @@ def make_rust(defs):
     for enum in defs["enum"]:
         uses = [f"`{f['name']}` of `{t['name']}`" for t in defs["table"] for f in t["fields"] if f.get("enum") == enum["name"]]
         values = [(name, value, f"Value {value}.") for name, value in enum["values"].items()]
-        lines += rust_enum(camel(enum["name"]), f"Values of the field {', '.join(uses)}.", values)
+        lines += rust_enum(camel(enum["name"]), f"Values of the field {', '.join(uses)}." if uses else enum["doc"], values)
     tables = defs["table"]
     extra = []
     for doc, signature, expression in (

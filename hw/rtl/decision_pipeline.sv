@@ -9,10 +9,13 @@
 // In       one window a cycle at most.
 // Out      one decision per window, in order, DECISION_LATENCY cycles later.
 // Load     by the configuration bus; every table is a module of its own. Banks come by generation with each packet.
+// Bindings the two binding tables are inside; ticks, undo, the host's side and events are theirs.
 // Stall    never.
 `resetall
 `default_nettype none
 module decision_pipeline
+    import binding_pkg::*;
+    import binding_stage_pkg::*;
     import hashgate_cfg_pkg::*;
     import hashgate_defs_pkg::*;
     import hashgate_pkg::*;
@@ -27,6 +30,17 @@ module decision_pipeline
     input  wire banks_t [1:0]           banks_i,
     input  wire logic                   lease_ok_i,
     output logic                        parity_error_o,
+    // bindings
+    input  wire logic                   binding_reset_i,
+    input  wire logic [127:0]           binding_secret_i,
+    input  wire ticks_t                 fast_now_i,
+    input  wire ticks_t                 slow_now_i,
+    input  wire made_t [1:0]            undo_i,
+    input  wire host_request_t [1:0]    host_request_i,
+    output host_answer_t [1:0]          host_answer_o,
+    output logic [1:0]                  binding_event_valid_o,
+    output binding_event_t [1:0]        binding_event_o,
+    output binding_status_t [1:0]       binding_status_o,
     // packets
     input  wire logic                   window_valid_i,
     input  wire logic [WINDOW_BITS-1:0] window_i,
@@ -85,7 +99,9 @@ module decision_pipeline
     zone_table u_zone (
         .clk, .init_i, .cfg_i, .cfg_rdata_o(cfg_zone), .port_i(port[AT_ZONE]), .vlan_i(vlan),
         .bank_i(banks_i[gen[AT_ZONE]].zone), .zone_o(zone), .bad_o(zone_bad));
+    zone_t zone_k;
     delay #(.WIDTH(1), .CYCLES(AT_MATCH - AT_VIP)) u_zone_m (.clk, .value_i(zone_bad), .value_o(zone_bad_m));
+    delay #(.WIDTH($bits(zone_t)), .CYCLES(AT_MASK - AT_VIP)) u_zone_k (.clk, .value_i(zone), .value_o(zone_k));
 
     vip_result_t vip, vip_m;
     delay #(.WIDTH(129), .CYCLES(AT_VIP - AT_ADDRESS)) u_dst (
@@ -148,16 +164,58 @@ module decision_pipeline
         .clk, .value_i({map, map_bank, map_valid}), .value_o({map_m, map_bank_m, map_valid_m}));
 
     target_t owner, target;
-    logic    owner_bad, handover, track, flags_bad, handover_t, track_t, map_bad_t;
+    logic    owner_bad, handover, track, flags_bad, handover_t, map_bad_t;
     bucket_map u_map (
         .clk, .cfg_i, .cfg_rdata_o(cfg_map), .map_i(map_m), .bucket_i(bucket), .bank_i(map_bank_m), .owner_o(owner),
         .bad_o(owner_bad));
     bucket_flags u_flags (
         .clk, .init_i, .cfg_i, .cfg_rdata_o(cfg_flags), .map_i(map_m), .bucket_i(bucket), .handover_o(handover),
         .track_o(track), .bad_o(flags_bad));
+
+    // ---- where its session lives ----------------------------------------------------------------------------------------------
+    // What the binding tables must know beside the keys.
+    logic         balanced;
+    asks_t        asks, asks_h;
+    rule_t        rule_h;
+    rule_entry_t  rule_entry_h;
+    binding_key_t connection_key, affinity_key;
+    logic         consult_h, map_valid_d, consult;
+    logic [1:0]   target_banks;
+    bound_e       bound_t;
+    logic         nobody_t, draining_t;
+    made_t [1:0]  made_b;
+    assign balanced = packet.key.protocol == 8'd47 || packet.key.protocol == 8'd50 || packet.key.protocol == 8'd51
+        || packet.key.protocol == 8'd17;
+    assign asks = '{
+        tcp: packet.tcp,
+        opens: !packet.embedded && !packet.icmp && !packet.later && !packet.beyond
+            && (packet.tcp ? packet.opening : balanced),
+        fin: packet.fin, rst: packet.rst,
+        quiet: packet.embedded || packet.icmp || packet.later || packet.beyond, embedded: packet.embedded};
+    delay #(.WIDTH($bits(asks_t)), .CYCLES(AT_HASH - AT_MATCH)) u_asks (.clk, .value_i(asks), .value_o(asks_h));
+    delay #(.WIDTH($bits(rule_t)), .CYCLES(AT_HASH - AT_RULE)) u_rule_h (.clk, .value_i(rule), .value_o(rule_h));
+    always_ff @(posedge clk) rule_entry_h <= rule_entry;
+    binding_key u_keys (
+        .clk, .key_i(key), .zone_i(zone_k), .rule_i(rule_entry), .connection_o(connection_key), .affinity_o(affinity_key));
+    // Rows a..c, and no wrong parity so far.
+    early_t early_k;
+    delay #(.WIDTH($bits(early_t)), .CYCLES(AT_MASK - AT_RULE)) u_early_k (.clk, .value_i(early), .value_o(early_k));
+    always_ff @(posedge clk)
+        consult_h <= !early_k.decided && !early_k.parity && rule_entry.valid && rule_entry.mode != MODE_DISABLED && !rule_bad;
+    delay #(.WIDTH(1), .CYCLES(BINDING_LATENCY - 2 - HASH_LATENCY)) u_map_valid_d (
+        .clk, .value_i(map_valid_m), .value_o(map_valid_d));
+    logic consult_d;
+    delay #(.WIDTH(1), .CYCLES(BINDING_LATENCY - 2)) u_consult (.clk, .value_i(consult_h), .value_o(consult_d));
+    assign consult      = consult_d && map_valid_d;
+    assign target_banks = {banks_i[1].target, banks_i[0].target};
     binding_stage u_binding (
-        .clk, .owner_i(owner), .handover_i(handover), .track_i(track), .bad_i(owner_bad || flags_bad), .target_o(target),
-        .handover_o(handover_t), .track_o(track_t), .bad_o(map_bad_t));
+        .clk, .rst, .init_i, .cfg_i, .reset_i(binding_reset_i), .secret_i(binding_secret_i), .target_banks_i(target_banks), .fast_now_i, .slow_now_i, .valid_i(valid[AT_HASH]),
+        .gen_i(gen[AT_HASH]), .asks_i(asks_h), .connection_key_i(connection_key), .affinity_key_i(affinity_key),
+        .rule_i(rule_h), .rule_entry_i(rule_entry_h), .bucket_i(bucket), .owner_i(owner), .handover_i(handover),
+        .track_i(track), .bad_i(owner_bad || flags_bad), .consult_i(consult), .target_o(target), .bound_o(bound_t),
+        .nobody_o(nobody_t), .draining_o(draining_t), .handover_o(handover_t), .bad_o(map_bad_t), .made_o(made_b),
+        .undo_i, .host_request_i, .host_answer_o, .event_valid_o(binding_event_valid_o), .event_o(binding_event_o),
+        .status_o(binding_status_o));
 
     // ---- what that means here --------------------------------------------------------------------------------------------------
     target_entry_t target_entry;
@@ -179,19 +237,23 @@ module decision_pipeline
         .clk, .value_i({rule_entry.valid, rule_entry.mode, rule_bad}), .value_o({rule_valid_v, rule_mode_v, rule_bad_v}));
     delay #(.WIDTH($bits(bucket_t) + 1), .CYCLES(AT_VERDICT - AT_MAP)) u_bucket_v (
         .clk, .value_i({bucket, map_valid_m}), .value_o({bucket_v, map_valid_v}));
-    delay #(.WIDTH($bits(target_t) + 2), .CYCLES(TARGET_LATENCY)) u_target_v (
-        .clk, .value_i({target, handover_t, map_bad_t}), .value_o({target_v, handover_v, map_bad_v}));
+    bound_e      bound_v;
+    logic        nobody_v, draining_v;
+    made_t [1:0] made_v;
+    delay #(.WIDTH($bits(target_t) + $bits(bound_e) + 2 * $bits(made_t) + 4), .CYCLES(TARGET_LATENCY)) u_target_v (
+        .clk, .value_i({target, handover_t, map_bad_t, bound_t, nobody_t, draining_t, made_b}),
+        .value_o({target_v, handover_v, map_bad_v, bound_v, nobody_v, draining_v, made_v}));
     delay #(.WIDTH(17), .CYCLES(AT_VERDICT - AT_MATCH)) u_min_length_v (
         .clk, .value_i(packet.min_length), .value_o(min_length_v));
     verdict u_verdict (
         .clk, .early_i(early_v), .port_i(port[AT_VERDICT]), .min_length_i(min_length_v), .matched_i(matched_v),
         .rule_i(rule_v), .rule_valid_i(rule_valid_v), .rule_mode_i(rule_mode_v), .rule_bad_i(rule_bad_v),
-        .map_valid_i(map_valid_v), .bucket_i(bucket_v), .owner_i(target_v), .handover_i(handover_v), .map_bad_i(map_bad_v),
+        .map_valid_i(map_valid_v), .bucket_i(bucket_v), .target_i(target_v), .bound_i(bound_v),
+        .nobody_i(nobody_v), .draining_i(draining_v), .made_i(made_v), .handover_i(handover_v), .map_bad_i(map_bad_v),
         .target_entry_i(target_entry), .target_bad_i(target_bad), .decision_o(decision_o), .bad_o(verdict_bad));
     assign decision_valid_o = valid[DECISION_LATENCY];
     assign parity_error_o   = decision_valid_o && verdict_bad;
 
-    // What the binding stage will take: the key, the rule's binding key and policy.
-    wire logic unused = &{1'b0, rule_entry, track_t, banks_i, port[DECISION_LATENCY], gen[DECISION_LATENCY]};
+    wire logic unused = &{1'b0, rule_entry, banks_i, early_k, port[DECISION_LATENCY], gen[DECISION_LATENCY]};
 endmodule
 `resetall

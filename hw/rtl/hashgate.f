@@ -2,6 +2,8 @@
 +incdir+common
 generated/hashgate_defs_pkg.sv
 hashgate_pkg.sv
+binding/binding_pkg.sv
+binding/binding_stage_pkg.sv
 common/stream_pkg.sv
 common/delay.sv
 common/stream_fifo.sv
@@ -16,6 +18,7 @@ registers/table_check.sv
 registers/commit.sv
 registers/lease.sv
 registers/timebase.sv
+binding/binding_events.sv
 registers/csr.sv
 ingress.sv
 port_arbiter.sv
@@ -40,7 +43,6 @@ rule_table.sv
 key_mask.sv
 bucket_map.sv
 bucket_flags.sv
-binding/binding_pkg.sv
 binding/tabulation_hash.sv
 binding/binding_init.sv
 binding/binding_ram.sv
@@ -53,7 +55,10 @@ binding/binding_records.sv
 binding/binding_sweep.sv
 binding/binding_host.sv
 binding/binding_table.sv
-binding_stage.sv
+binding/binding_key.sv
+binding/target_flags.sv
+binding/binding_decision.sv
+binding/binding_stage.sv
 target_table.sv
 verdict.sv
 decision_pipeline.sv

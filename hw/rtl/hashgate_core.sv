@@ -17,6 +17,8 @@
 `default_nettype none
 `include "hashgate_assert.svh"
 module hashgate_core
+    import binding_pkg::*;
+    import binding_stage_pkg::*;
     import hashgate_cfg_pkg::*;
     import hashgate_defs_pkg::*;
     import hashgate_pkg::*;
@@ -114,6 +116,15 @@ module hashgate_core
     length_t      host_tx_length;
     logic    [PORTS-1:0] port_overrun, tx_done, tx_abort;
     length_t [PORTS-1:0] tx_length;
+    logic                  binding_reset;
+    logic [127:0]          binding_secret;
+    ticks_t                fast_now, slow_now;
+    host_request_t [1:0]   host_request;
+    host_answer_t [1:0]    host_answer;
+    logic [1:0]            binding_event_valid;
+    binding_event_t [1:0]  binding_event;
+    binding_status_t [1:0] binding_status;
+    made_t [1:0]           undo;
     assign cfg_rdata = cfg_decision | cfg_reason | cfg_rule | cfg_target;
     csr u_csr (
         .clk, .rst(reset),
@@ -121,7 +132,10 @@ module hashgate_core
         .s_axil_wstrb_i, .s_axil_bvalid_o, .s_axil_bready_i, .s_axil_bresp_o, .s_axil_arvalid_i, .s_axil_arready_o,
         .s_axil_araddr_i, .s_axil_rvalid_o, .s_axil_rready_i, .s_axil_rdata_o, .s_axil_rresp_o,
         .settings_o(settings), .full_reset_o(full_reset), .cfg_req_o(cfg), .cfg_rdata_i(cfg_rdata), .init_o(init),
-        .gen_o(gen), .banks_o(banks), .lease_ok_o(lease_ok), .parity_error_i(parity_error), .port_overrun_i(port_overrun),
+        .gen_o(gen), .banks_o(banks), .lease_ok_o(lease_ok), .binding_reset_o(binding_reset),
+        .binding_secret_o(binding_secret), .fast_now_o(fast_now), .slow_now_o(slow_now), .host_request_o(host_request),
+        .host_answer_i(host_answer), .binding_event_valid_i(binding_event_valid), .binding_event_i(binding_event),
+        .binding_status_i(binding_status), .parity_error_i(parity_error), .port_overrun_i(port_overrun),
         .tx_done_i(tx_done), .tx_len_i(tx_length), .tx_abort_i(tx_abort), .host_tx_done_i(host_tx_done),
         .host_tx_len_i(host_tx_length), .host_tx_dropped_i(host_tx_dropped), .host_tx_masked_i(host_tx_masked),
         .host_tx_arp_i(host_tx_arp), .host_tx_nd_i(host_tx_nd));
@@ -179,7 +193,10 @@ module hashgate_core
         .window_gen_o(window_gen));
     decision_pipeline u_decision (
         .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_decision), .settings_i(settings), .banks_i(banks),
-        .lease_ok_i(lease_ok), .parity_error_o(parity_error), .window_valid_i(window_valid), .window_i(window),
+        .lease_ok_i(lease_ok), .parity_error_o(parity_error), .binding_reset_i(binding_reset),
+        .binding_secret_i(binding_secret), .fast_now_i(fast_now), .slow_now_i(slow_now), .undo_i(undo),
+        .host_request_i(host_request), .host_answer_o(host_answer), .binding_event_valid_o(binding_event_valid),
+        .binding_event_o(binding_event), .binding_status_o(binding_status), .window_valid_i(window_valid), .window_i(window),
         .window_port_i(window_port), .window_gen_i(window_gen), .decision_valid_o(decided), .decision_o(decided_value));
 
     logic waiting_valid, waiting_ready, waiting_full, decision_valid, decision_ready, decision_full;
@@ -228,6 +245,14 @@ module hashgate_core
     assign event_bucket_o   = {out_decision.bucket_valid, out_decision.bucket};
     assign event_target_o   = {out_decision.target_valid, out_decision.target};
     assign event_length_o   = out_length;
+
+    // A frame that a late check discards takes back the bindings that it made.
+    always_ff @(posedge clk) begin
+        undo[0]       <= out_decision.connection;
+        undo[1]       <= out_decision.affinity;
+        undo[0].valid <= event_valid_o && event_late && out_decision.connection.valid && !reset;
+        undo[1].valid <= event_valid_o && event_late && out_decision.affinity.valid && !reset;
+    end
 
     counter_vector #(.ID(TABLE_COUNT_REASON), .ENTRIES(256)) u_count_reason (
         .clk, .rst(reset), .init_i(init), .cfg_i(cfg), .cfg_rdata_o(cfg_reason), .valid_i(event_valid_o),

@@ -36,6 +36,10 @@ package hashgate_pkg;
     typedef logic [9:0] target_t;
     typedef logic [7:0] queue_t;
     localparam target_t NOBODY = '1;
+    // A binding, and a row of a way of its table (four ways, as many slots as bindings).
+    localparam int unsigned SESSION_BITS = $clog2(SESSIONS);
+    typedef logic [SESSION_BITS-1:0] session_t;
+    typedef logic [SESSION_BITS-3:0] binding_row_t;
 
     // ---- configuration bus: register access to tables -------------------------------------------------------------
     // A request is taken in the cycle it is valid by the table it names; a read answers CFG_LATENCY cycles later, all
@@ -117,6 +121,8 @@ package hashgate_pkg;
         logic        later;          // later fragment: ports are not known
         logic        tcp;            // TCP whose flags are known
         logic        opening;        // TCP with SYN and without ACK
+        logic        fin;            // of TCP
+        logic        rst;
     } parsed_t;
 
     // The entry of the VIP table for the destination address.
@@ -139,6 +145,13 @@ package hashgate_pkg;
         logic    parity;       // a word with wrong parity was needed
     } early_t;
 
+    // A binding that a frame made.
+    typedef struct packed {
+        logic         valid;
+        session_t     session;
+        binding_row_t row;      // of its key in way 0
+    } made_t;
+
     // The decision on a frame, one for each, in order.
     typedef struct packed {
         verdict_e    verdict;
@@ -155,6 +168,8 @@ package hashgate_pkg;
         target_t     target;
         logic        parity;
         logic [16:0] min_length;
+        made_t       connection;  // binding that the frame made, to be taken back if a late check discards it
+        made_t       affinity;
     } decision_t;
 
     // Cycles from the first beat of a one-beat frame on the wire to its first beat on the host stream.

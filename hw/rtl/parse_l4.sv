@@ -27,6 +27,8 @@ module parse_l4
     output logic                       tcp_o,
     output logic                       ports_o,    // TCP or UDP
     output logic                       opening_o,
+    output logic                       fin_o,
+    output logic                       rst_o,
     output logic                       icmp_o,
     output logic                       icmp_error_o,
     output logic                       discovery_o, // type of a neighbour-discovery message
@@ -94,6 +96,8 @@ module parse_l4
         tcp_o        <= tcp_q;
         ports_o      <= tcp_q || udp_q;
         opening_o    <= syn_q && !ack_q;
+        fin_o        <= fin_q;
+        rst_o        <= rst_q;
         icmp_o       <= icmp_q;
         icmp_error_o <= icmp_error_q;
         discovery_o  <= discovery_q;

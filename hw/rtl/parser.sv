@@ -129,14 +129,14 @@ module parser
     end
 
     // ---- layer 4 ---------------------------------------------------------------------------------------------------------
-    logic        l4_malformed, l4_beyond, l4_tcp, l4_ports, l4_opening, l4_icmp, l4_icmp_error, l4_discovery;
+    logic        l4_malformed, l4_beyond, l4_tcp, l4_ports, l4_opening, l4_fin, l4_rst, l4_icmp, l4_icmp_error, l4_discovery;
     reason_e     l4_reason;
     logic [15:0] l4_sport, l4_dport;
     parse_l4 #(.L4_BYTES(L4_BYTES)) u_l4 (
         .clk, .l4_i(l4), .v6_i(t2.fixed.v6), .protocol_i(t2.protocol), .length_i(t2.length),
         .fits8_i(t2.place <= 6'd26), .fits14_i(t2.place <= 6'd25), .fragment_i(t2.fragment),
         .malformed_o(l4_malformed), .reason_o(l4_reason), .beyond_o(l4_beyond), .tcp_o(l4_tcp), .ports_o(l4_ports),
-        .opening_o(l4_opening), .icmp_o(l4_icmp), .icmp_error_o(l4_icmp_error), .discovery_o(l4_discovery),
+        .opening_o(l4_opening), .fin_o(l4_fin), .rst_o(l4_rst), .icmp_o(l4_icmp), .icmp_error_o(l4_icmp_error), .discovery_o(l4_discovery),
         .sport_o(l4_sport), .dport_o(l4_dport));
     delay #(.WIDTH($bits(transport_t)), .CYCLES(2)) u_t4 (.clk, .value_i(t2), .value_o(t4));
 
@@ -181,6 +181,8 @@ module parser
         plain.later         = t4.later;
         plain.tcp           = transport && l4_tcp && !l4_beyond;
         plain.opening       = l4_opening;
+        plain.fin           = l4_fin;
+        plain.rst           = l4_rst;
     end
     always_ff @(posedge clk) begin
         plain_q <= plain;

@@ -2,12 +2,14 @@
 //
 // verdict: the decision on a packet, from everything that was looked up (docs/dataplane.md, rows a..g).
 //
-// In       aligned with the end of target_table. `owner_i` is the target that decides (from the map or a binding).
+// In       aligned with the end of target_table. `target_i` is the target that decides (of a binding or from the map).
 // Out      one decision per packet.
 // Latency  VERDICT_LATENCY.
 `resetall
 `default_nettype none
 module verdict
+    import binding_pkg::*;
+    import binding_stage_pkg::*;
     import hashgate_defs_pkg::*;
     import hashgate_pkg::*;
 (
@@ -22,7 +24,11 @@ module verdict
     input  wire logic          rule_bad_i,
     input  wire logic          map_valid_i,
     input  wire bucket_t       bucket_i,
-    input  wire target_t       owner_i,
+    input  wire target_t       target_i,       // of the binding that decides, else the owner
+    input  wire bound_e        bound_i,
+    input  wire logic          nobody_i,       // the owner is nobody
+    input  wire logic          draining_i,     // a new session, but the rule is draining
+    input  wire made_t [1:0]   made_i,         // bindings that the packet made
     input  wire logic          handover_i,
     input  wire logic          map_bad_i,
     input  wire target_entry_t target_entry_i,
@@ -44,24 +50,29 @@ module verdict
         rule_t rule;
         bucket_t bucket;
         target_t target;
+        bound_e bound;
+        made_t [1:0] made;
     } condition_t;
     condition_t c;
-    logic has_rule, has_bucket, has_owner, handover, nobody;
-    assign handover   = handover_i && early_i.handover;
-    assign nobody     = owner_i == NOBODY;
+    logic has_rule, has_bucket, has_owner, free, handover, nobody, draining;
+    assign free       = bound_i == BOUND_NOT;
+    assign handover   = handover_i && early_i.handover && free;
+    assign nobody     = nobody_i && free;
+    assign draining   = draining_i && free;
     assign has_rule   = !early_i.decided;
     assign has_bucket = has_rule && rule_valid_i && rule_mode_i != MODE_DISABLED;
     assign has_owner  = has_bucket && map_valid_i;
     always_ff @(posedge clk) begin
         c.has_rule   <= has_rule;
         c.has_bucket <= has_bucket;
-        c.has_target <= has_owner && !handover && !nobody;
+        c.has_target <= has_owner && !handover && !nobody && !draining;
         c.bad        <= early_i.parity || (has_rule && rule_bad_i) || (has_owner && map_bad_i);
         if (!rule_valid_i) c.not_sent <= REASON_RULE_INVALID;
         else if (rule_mode_i == MODE_DISABLED) c.not_sent <= REASON_RULE_DISABLED;
         else if (!map_valid_i) c.not_sent <= REASON_MAP_INVALID;
         else if (handover) c.not_sent <= REASON_HANDOVER;
-        else c.not_sent <= REASON_NOBODY;
+        else if (nobody) c.not_sent <= REASON_NOBODY;
+        else c.not_sent <= REASON_RULE_DRAINING;
         c.target_invalid <= !target_entry_i.valid;
         c.target_bad     <= target_bad_i;
         c.to_host        <= target_entry_i.action == ACTION_DELIVER;
@@ -74,7 +85,9 @@ module verdict
         c.min_length     <= min_length_i;
         c.rule           <= rule_i;
         c.bucket         <= bucket_i;
-        c.target         <= owner_i;
+        c.target         <= target_i;
+        c.bound          <= bound_i;
+        c.made           <= made_i;
     end
 
     // Cycle 2: the first that applies.
@@ -91,6 +104,8 @@ module verdict
         decision_o.bucket_valid <= c.has_bucket;
         decision_o.target_valid <= c.has_target;
         decision_o.parity       <= bad;
+        decision_o.connection   <= c.made[0];
+        decision_o.affinity     <= c.made[1];
         decision_o.verdict      <= VERDICT_DISCARD;
         bad_o                   <= bad;
         if (bad) decision_o.reason <= REASON_TABLE_PARITY;
@@ -101,7 +116,9 @@ module verdict
         end else if (!c.has_target) decision_o.reason <= c.not_sent;
         else if (c.target_invalid) decision_o.reason <= REASON_TARGET_INVALID;
         else begin
-            if (!c.early.match || c.matched) decision_o.reason <= c.early.reason;
+            if (c.bound != BOUND_NOT && !(c.early.match && c.matched && c.early.reason == REASON_ICMP_ERROR))
+                decision_o.reason <= (c.bound == BOUND_CONNECTION) ? REASON_BINDING : REASON_AFFINITY;
+            else if (!c.early.match || c.matched) decision_o.reason <= c.early.reason;
             else decision_o.reason <= c.early.unknown ? REASON_FRAGMENT_UNKNOWN : REASON_DEFAULT_HOST;
             if (c.to_host) begin
                 decision_o.verdict <= VERDICT_HOST;

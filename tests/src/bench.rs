@@ -2,11 +2,12 @@
 //! A simulated NIC under its driver, with the model beside it.
 
 use crate::Scoreboard;
+use hashgate_model::bindings::Clocks;
 use hashgate_model::{Count, Nic as Model};
 use hashgate_nic::{HostTxCounters, Nic};
 use hashgate_packets::random::{FromHost, Generated};
 use hashgate_regs::defs::{Reason, Verdict};
-use hashgate_sim::{Build, InProcess, Ready, SimNic, VerdictEvent};
+use hashgate_sim::{Build, InProcess, Ready, SimNic, VerdictEvent, WireFrame};
 use hashgate_tables::{BucketFlags, Limits, Settings, Tables};
 use std::collections::BTreeMap;
 use std::sync::MutexGuard;
@@ -136,6 +137,49 @@ impl Bench {
         for port in 0..self.nic.info().ports {
             sim.set_wire_ready(port, wire);
         }
+    }
+
+    /// Stops NIC time, so that a test knows what the clocks of the binding tables say. The model's clocks become those
+    /// of the NIC.
+    pub fn stop_time(&mut self) {
+        self.nic.registers().set_time_increment(0);
+        self.read_clocks();
+    }
+
+    /// Lets stopped time go on by at least `ns` nanoseconds, and at most 100 more. No frame may be inside.
+    pub fn let_time_pass(&mut self, ns: u64) {
+        /// Nanoseconds a cycle, 8.24 fixed point.
+        const FAST: u32 = 200 << 24;
+        const SLOW: u32 = 1 << 24;
+        /// What may pass while a register is written at the fast pace.
+        const MARGIN: u64 = 40_000;
+        let end = self.nic.time_ns() + ns;
+        for (increment, until) in [(FAST, end.saturating_sub(MARGIN)), (SLOW, end)] {
+            self.nic.registers().set_time_increment(increment);
+            while let Some(left) = until.checked_sub(self.nic.time_ns()).filter(|left| *left > 0) {
+                let cycles = left / u64::from(increment >> 24);
+                self.run(cycles.clamp(1, 10_000).saturating_sub(30).max(1));
+            }
+            self.nic.registers().set_time_increment(0);
+        }
+        self.read_clocks();
+    }
+
+    /// The clocks of the binding tables say the same to the model.
+    fn read_clocks(&mut self) {
+        // Two cycles from the time to the clocks.
+        self.run(4);
+        let clocks = self.nic.binding_clocks();
+        self.board.set_clocks(Clocks { fast: clocks.fast, slow: clocks.slow });
+    }
+
+    /// The event of one frame, alone in the NIC, that the model knows nothing of.
+    pub fn unchecked_one(&mut self, port: u8, frame: &[u8]) -> VerdictEvent {
+        let mut sim = self.device.nic();
+        sim.push_wire(port, WireFrame { data: frame.to_vec(), error: false, gap: 0 });
+        sim.run_until_idle(IDLE_CYCLES).expect("the NIC gets idle");
+        while sim.pop_host().is_some() || sim.pop_wire(port).is_some() || sim.pop_ingress().is_some() {}
+        sim.pop_event().expect("one frame, one event")
     }
 
     /// Makes all receivers ready, waits until no frame is inside, and compares everything. Gives the events since the

@@ -3,7 +3,7 @@
 
 use hashgate_packets::builder::{CTAG, Frame, Ip4, Ip6, Payload, Tcp, Udp, Upper};
 use hashgate_regs::defs::{Mode, Track, VipKind};
-use hashgate_tables::{BUCKETS, KeyMask, Limits, Mac, MatchSlot, Rule, Tables, Target, Vip};
+use hashgate_tables::{BUCKETS, KeyMask, Limits, Mac, MatchSlot, Rule, Tables, Target, Timeouts, Vip};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The NIC's own MAC.
@@ -65,6 +65,8 @@ pub fn rule(map: u8) -> Rule {
     Rule {
         mode: Mode::Multiple,
         draining: false,
+        affinity: false,
+        timeouts: Timeouts::default(),
         track: Track::Never,
         map,
         group: 0,

@@ -4,6 +4,8 @@
 //! * Every received frame has one event, in order for each port, with the model's verdict, reason, rule, bucket, target,
 //!   queue, port and length. The reason may be a full buffer only if so much went into that buffer, and so little came
 //!   out, that a frame of maximum size might not have fitted.
+//! * What a frame does to the binding tables is done to those of the model at its event, in the order of the events of
+//!   all ports, so that the next event's frame is decided by what the one before left.
 //! * Every frame that an event sends somewhere arrives there once, in order, byte for byte; a frame that a late check
 //!   takes back after its first beats arrives marked as aborted. Nothing else arrives.
 //! * Every frame of the host leaves its port once, edited as the model says, in order within its stream and class.
@@ -12,7 +14,7 @@
 //!   first frame that only the new ones explain no frame may need the old ones.
 //! * The counters that follow from all this are kept, to be compared with those of the NIC.
 
-use hashgate_model::{Count, Counters, Decision, Nic as Model, TxResult};
+use hashgate_model::{Clocks, Count, Counters, Decision, Nic as Model, TxResult};
 use hashgate_packets::coverage::{Bin, Coverage};
 use hashgate_packets::random::What;
 use hashgate_regs::defs::{Reason, Verdict};
@@ -188,7 +190,14 @@ impl Scoreboard {
         self.from_host[usize::from(port)][usize::from(control)][class].push_back(sending);
     }
 
-    /// From now on frames may be decided by `next`.
+    /// Sets the clocks of the binding tables of the model; what expires ends.
+    pub fn set_clocks(&mut self, clocks: Clocks) {
+        for model in self.models() {
+            model.set_clocks(clocks);
+        }
+    }
+
+    /// From now on frames may be decided by `next`, whose bindings must be those of the model.
     pub fn begin_switch(&mut self, sim: &SimNic, next: Model) {
         assert!(self.switch.is_none(), "one commit after the other");
         for (port, streams) in self.from_host.iter_mut().enumerate() {
@@ -280,6 +289,11 @@ impl Scoreboard {
         &self.model.counters
     }
 
+    /// The model, and the next one while tables change. Both have the same bindings.
+    fn models(&mut self) -> impl Iterator<Item = &mut Model> {
+        std::iter::once(&mut self.model).chain(self.switch.as_mut().map(|switch| &mut switch.next))
+    }
+
     fn beats(&self, bytes: usize) -> usize {
         bytes.div_ceil(self.beat_bytes).max(1)
     }
@@ -348,8 +362,14 @@ impl Scoreboard {
 
         if let Some(what) = what {
             self.coverage.add(Bin::new(&what, counted.reason, counted.mode(self.model.active())));
+            self.coverage.meet(&decision);
         }
         self.model.count(&counted);
+        let refused = effects_of(event, &decision);
+        for model in self.models() {
+            let applied = model.apply(&decision, refused);
+            applied.unwrap_or_else(|error| panic!("frame {number}: {error}:\n  NIC   {event:?}\n  model {decision:?}"));
+        }
         if entered {
             self.expect(number, frame, &decisions, event.aborted, beats);
         }
@@ -448,6 +468,12 @@ impl Scoreboard {
             self.wire_tx[port].sent.add(sent.data.len() as u16);
         }
     }
+}
+
+/// What the NIC did with the effects that the frame has on the binding tables: whether each table refused a binding
+/// because it had no room. Events do not tell yet, and no table refuses any.
+fn effects_of(_event: &VerdictEvent, _decision: &Decision) -> [bool; 2] {
+    [false; 2]
 }
 
 /// The buffer that a frame goes to before late checks, as an index of [`Scoreboard::fill`].

@@ -4,7 +4,8 @@
 use crate::{ClusterMode, Config, Host, Sharing, Step};
 use hashgate_cluster::map::{BucketMap, Member, first_map, next_map, single_map};
 use hashgate_tables::{
-    KeyMask, Mac, MatchSlot, Mode, Rule as RuleEntry, Settings, Tables, Target, Track, Vip as VipEntry, VipKind,
+    KeyMask, Mac, MatchSlot, Mode, Rule as RuleEntry, Settings, Tables, Target, Timeouts, Track, Vip as VipEntry,
+    VipKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -128,13 +129,25 @@ impl<'a> State<'a> {
                 Sharing::Single(_) => Mode::Single,
             };
             let (bucket, binding, group) = (rule.bucket, rule.binding, rule.group);
-            let entry = RuleEntry { mode, draining: false, track: Track::Never, map: number, group, bucket, binding };
+            let entry = RuleEntry {
+                mode,
+                draining: false,
+                affinity: false,
+                timeouts: Timeouts::default(),
+                track: Track::Never,
+                map: number,
+                group,
+                bucket,
+                binding,
+            };
             tables.rules.insert(number, entry);
         }
         let default = config.limits().rules;
         let entry = RuleEntry {
             mode: Mode::Single,
             draining: false,
+            affinity: false,
+            timeouts: Timeouts::default(),
             track: Track::Never,
             map: default,
             group: default,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can go wrong with a NIC.
 
+use crate::BindingTable;
 use hashgate_device::DeviceError;
 use hashgate_regs::defs::{Table, UnknownValue};
 use hashgate_tables::{Mac, TableError};
@@ -114,6 +115,26 @@ pub enum NicError {
     /// The hash key must not change under traffic.
     #[error("the hash key can change only while the receive path is disabled: disable it first")]
     HashKeyInUse,
+    /// A binding that cannot be.
+    #[error("binding refused: {0}")]
+    Binding(String),
+    /// No room for another binding.
+    #[error("no room for the binding: the {table:?} table has no free session, or its stash is full; remove some")]
+    BindingsFull {
+        /// Which table.
+        table: BindingTable,
+    },
+    /// Packets with the key of an operation never paused.
+    #[error(
+        "packets of this {table:?} binding were under way each of {retries} times that the NIC was asked: try again, or stop \
+         them"
+    )]
+    BindingBusy {
+        /// Which table.
+        table: BindingTable,
+        /// How often it was tried.
+        retries: u32,
+    },
     /// A number read from a table or register has no meaning.
     #[error("read back: {0}")]
     Unknown(#[from] UnknownValue),

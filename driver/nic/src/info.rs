@@ -28,6 +28,8 @@ pub struct NicInfo {
     pub latency: u16,
     /// Core clock in kHz.
     pub clock_khz: u32,
+    /// Bindings that each of the two binding tables takes.
+    pub bindings: u32,
 }
 
 impl NicInfo {
@@ -88,6 +90,13 @@ impl NicInfo {
             capacity.contains(&build3.multicast),
             "1 to half of 4 x exact_rows, at most 512",
         )?;
+        let bindings = registers.build4();
+        possible(
+            "bindings",
+            bindings,
+            bindings.is_power_of_two() && (64..=65536).contains(&bindings),
+            "a power of two, 64..=65536",
+        )?;
         possible("clock_khz", clock_khz, (3_907..=10_000_000).contains(&clock_khz), "3907..=10000000")?;
         Ok(NicInfo {
             version: (version.major, version.minor),
@@ -105,6 +114,7 @@ impl NicInfo {
             fcs: build0.fcs,
             latency: build0.latency,
             clock_khz,
+            bindings,
         })
     }
 }

@@ -10,6 +10,7 @@
 //! refuses the commit.
 #![forbid(unsafe_code)]
 
+mod bindings;
 mod counters;
 mod error;
 mod exact;
@@ -18,6 +19,9 @@ mod lease;
 mod nic;
 mod pack;
 
+pub use bindings::{
+    Binding, BindingClocks, BindingCounters, BindingEvent, BindingEventKind, BindingKey, BindingRecord, BindingTable,
+};
 pub use counters::{Count, Counters, HostTxCounters, PortCounters};
 pub use error::NicError;
 pub use hashgate_tables::Tables;

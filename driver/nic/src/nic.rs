@@ -128,7 +128,7 @@ impl Nic {
     }
 
     /// Reads the status until `done`.
-    fn wait(&self, what: &'static str, done: impl Fn(Status) -> bool) -> Result<(), NicError> {
+    pub(crate) fn wait(&self, what: &'static str, done: impl Fn(Status) -> bool) -> Result<(), NicError> {
         for _ in 0..POLLS {
             let bits = self.registers.io().read32(offset::STATUS);
             if bits == u32::MAX {
@@ -142,7 +142,7 @@ impl Nic {
     }
 
     /// The error that says more: the NIC may have gone away.
-    fn or_gone(&self, error: NicError) -> NicError {
+    pub(crate) fn or_gone(&self, error: NicError) -> NicError {
         if self.registers.id() == u32::MAX { NicError::NoAnswer } else { error }
     }
 

@@ -7,7 +7,7 @@ use hashgate_regs::defs::{
     Action, FlagsEntry, MacEntry, MapEntry, MatchEntry, Mode, RuleEntry, Table, TargetEntry, Track, VipEntry, VipKind,
     ZoneEntry,
 };
-use hashgate_tables::{BUCKETS, BucketFlags, KeyMask, Mac, MatchSlot, Rule, TableError, Tables, Target, Vip};
+use hashgate_tables::{BUCKETS, BucketFlags, KeyMask, Mac, MatchSlot, Rule, TableError, Tables, Target, Timeouts, Vip};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -264,6 +264,7 @@ fn pack_rules(tables: &Tables, info: &NicInfo, image: &mut Image) -> Result<(), 
             mode: rule.mode as u8,
             draining: rule.draining,
             track: rule.track as u8,
+            affinity: rule.affinity,
             map: rule.map,
             group: rule.group,
             valid: true,
@@ -277,6 +278,12 @@ fn pack_rules(tables: &Tables, info: &NicInfo, image: &mut Image) -> Result<(), 
             binding_dst: rule.binding.dst,
             binding_sport: rule.binding.sport,
             binding_dport: rule.binding.dport,
+            time_half_open: rule.timeouts.half_open,
+            time_reset: rule.timeouts.reset,
+            time_established: rule.timeouts.established,
+            time_closing: rule.timeouts.closing,
+            time_flow: rule.timeouts.flow,
+            time_affinity: rule.timeouts.affinity,
         };
         image.set("rule", number.into(), &entry.pack())?;
     }
@@ -371,6 +378,7 @@ pub(crate) fn unpack(unit: Unit, words: &[u32], tables: &mut Tables) -> Result<(
                     mode: Mode::try_from(e.mode)?,
                     draining: e.draining,
                     track: Track::try_from(e.track)?,
+                    affinity: e.affinity,
                     map: e.map,
                     group: e.group,
                     bucket: KeyMask {
@@ -386,6 +394,14 @@ pub(crate) fn unpack(unit: Unit, words: &[u32], tables: &mut Tables) -> Result<(
                         dst: e.binding_dst,
                         sport: e.binding_sport,
                         dport: e.binding_dport,
+                    },
+                    timeouts: Timeouts {
+                        half_open: e.time_half_open,
+                        reset: e.time_reset,
+                        established: e.time_established,
+                        closing: e.time_closing,
+                        flow: e.time_flow,
+                        affinity: e.time_affinity,
                     },
                 };
                 tables.rules.insert(number as u8, rule);

@@ -8,7 +8,8 @@ use hashgate_nic::{Nic, NicError};
 use hashgate_regs::defs::{Mode, Table, Track, VipKind};
 use hashgate_regs::registers::{Build0, Build1, Build2, Build3, offset};
 use hashgate_tables::{
-    BUCKETS, BucketFlags, KeyMask, Mac, MatchSlot, NOBODY, OtherIp, Rule, Settings, TableError, Tables, Target, Vip,
+    BUCKETS, BucketFlags, KeyMask, Mac, MatchSlot, NOBODY, OtherIp, Rule, Settings, TableError, Tables, Target,
+    Timeouts, Vip,
 };
 use mock::Mock;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ fn tables() -> Tables {
     let rule = Rule {
         mode: Mode::Single,
         draining: true,
+        affinity: false,
+        timeouts: Timeouts::default(),
         track: Track::Always,
         map: 64,
         group: 200,
@@ -119,6 +122,8 @@ fn impossible_build_parameters_are_refused() {
         (offset::BUILD2, Build2 { targets: 2048, ..build2 }.bits(), "targets = 2048"),
         (offset::BUILD2, Build2 { vips: 513, ..build2 }.bits(), "vips = 513"),
         (offset::BUILD3, Build3 { exact_rows: 0, ..build3 }.bits(), "exact_rows = 0"),
+        (offset::BUILD4, 0, "bindings = 0"),
+        (offset::BUILD4, 5000, "bindings = 5000"),
         (offset::BUILD3, Build3 { exact_rows: 128, ..build3 }.bits(), "vips = 512"),
         (offset::BUILD3, Build3 { multicast: 0, ..build3 }.bits(), "multicast = 0"),
         (offset::CLOCK_KHZ, 0, "clock_khz = 0"),

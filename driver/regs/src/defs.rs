@@ -103,6 +103,10 @@ pub enum Reason {
     Control = 8,
     /// Traffic that is not balanced passes to every host.
     Unfiltered = 9,
+    /// A connection binding decided.
+    Binding = 10,
+    /// An affinity binding decided.
+    Affinity = 11,
     /// Tables are initialising or the receive path is disabled.
     NotReady = 16,
     /// Destination MAC is not ours, the cluster's, broadcast or a joined multicast.
@@ -125,6 +129,8 @@ pub enum Reason {
     TargetInvalid = 25,
     /// A table word that the frame needed had wrong parity.
     TableParity = 26,
+    /// A new session of a rule that is draining, for a target that binds here.
+    RuleDraining = 27,
     /// More than two VLAN tags.
     VlanTooDeep = 32,
     /// IPv4 EtherType, version field not 4.
@@ -178,6 +184,8 @@ impl Reason {
         Reason::Dedicated,
         Reason::Control,
         Reason::Unfiltered,
+        Reason::Binding,
+        Reason::Affinity,
         Reason::NotReady,
         Reason::NotMyMac,
         Reason::NotMyIp,
@@ -189,6 +197,7 @@ impl Reason {
         Reason::Nobody,
         Reason::TargetInvalid,
         Reason::TableParity,
+        Reason::RuleDraining,
         Reason::VlanTooDeep,
         Reason::Ip4Version,
         Reason::Ip4HeaderLength,
@@ -223,6 +232,8 @@ impl Reason {
             Reason::Dedicated => "dedicated",
             Reason::Control => "control",
             Reason::Unfiltered => "unfiltered",
+            Reason::Binding => "binding",
+            Reason::Affinity => "affinity",
             Reason::NotReady => "not-ready",
             Reason::NotMyMac => "not-my-mac",
             Reason::NotMyIp => "not-my-ip",
@@ -234,6 +245,7 @@ impl Reason {
             Reason::Nobody => "nobody",
             Reason::TargetInvalid => "target-invalid",
             Reason::TableParity => "table-parity",
+            Reason::RuleDraining => "rule-draining",
             Reason::VlanTooDeep => "vlan-too-deep",
             Reason::Ip4Version => "ip4-version",
             Reason::Ip4HeaderLength => "ip4-header-length",
@@ -269,6 +281,8 @@ impl Reason {
             Reason::Dedicated => "Destination is a dedicated IP of this host.",
             Reason::Control => "Heartbeat, ARP or neighbour discovery.",
             Reason::Unfiltered => "Traffic that is not balanced passes to every host.",
+            Reason::Binding => "A connection binding decided.",
+            Reason::Affinity => "An affinity binding decided.",
             Reason::NotReady => "Tables are initialising or the receive path is disabled.",
             Reason::NotMyMac => "Destination MAC is not ours, the cluster's, broadcast or a joined multicast.",
             Reason::NotMyIp => "Destination IP is not ours and other_ip = discard.",
@@ -280,6 +294,7 @@ impl Reason {
             Reason::Nobody => "The bucket has no owner at the moment.",
             Reason::TargetInvalid => "The owner has no valid target entry.",
             Reason::TableParity => "A table word that the frame needed had wrong parity.",
+            Reason::RuleDraining => "A new session of a rule that is draining, for a target that binds here.",
             Reason::VlanTooDeep => "More than two VLAN tags.",
             Reason::Ip4Version => "IPv4 EtherType, version field not 4.",
             Reason::Ip4HeaderLength => "IPv4 IHL below 5.",
@@ -324,6 +339,8 @@ impl TryFrom<u8> for Reason {
             7 => Ok(Reason::Dedicated),
             8 => Ok(Reason::Control),
             9 => Ok(Reason::Unfiltered),
+            10 => Ok(Reason::Binding),
+            11 => Ok(Reason::Affinity),
             16 => Ok(Reason::NotReady),
             17 => Ok(Reason::NotMyMac),
             18 => Ok(Reason::NotMyIp),
@@ -335,6 +352,7 @@ impl TryFrom<u8> for Reason {
             24 => Ok(Reason::Nobody),
             25 => Ok(Reason::TargetInvalid),
             26 => Ok(Reason::TableParity),
+            27 => Ok(Reason::RuleDraining),
             32 => Ok(Reason::VlanTooDeep),
             33 => Ok(Reason::Ip4Version),
             34 => Ok(Reason::Ip4HeaderLength),
@@ -535,6 +553,70 @@ impl TryFrom<u8> for Action {
     }
 }
 
+/// State of a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum BindingState {
+    /// Value 0.
+    Free = 0,
+    /// Value 1.
+    HalfOpen = 1,
+    /// Value 2.
+    Established = 2,
+    /// Value 3.
+    Closing = 3,
+    /// Value 4.
+    Reset = 4,
+    /// Value 5.
+    Flow = 5,
+}
+
+impl BindingState {
+    /// All values, in order of their numbers.
+    pub const ALL: &[BindingState] = &[
+        BindingState::Free,
+        BindingState::HalfOpen,
+        BindingState::Established,
+        BindingState::Closing,
+        BindingState::Reset,
+        BindingState::Flow,
+    ];
+
+    /// Name as in the definitions, logs and configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BindingState::Free => "free",
+            BindingState::HalfOpen => "half_open",
+            BindingState::Established => "established",
+            BindingState::Closing => "closing",
+            BindingState::Reset => "reset",
+            BindingState::Flow => "flow",
+        }
+    }
+}
+
+impl fmt::Display for BindingState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl TryFrom<u8> for BindingState {
+    type Error = UnknownValue;
+
+    fn try_from(value: u8) -> Result<Self, UnknownValue> {
+        match value {
+            0 => Ok(BindingState::Free),
+            1 => Ok(BindingState::HalfOpen),
+            2 => Ok(BindingState::Established),
+            3 => Ok(BindingState::Closing),
+            4 => Ok(BindingState::Reset),
+            5 => Ok(BindingState::Flow),
+            _ => Err(UnknownValue { kind: "BindingState", value }),
+        }
+    }
+}
+
 /// Tables behind `TABLE_SELECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -603,7 +685,7 @@ impl Table {
             Table::Mac => 2,
             Table::Vip => 8,
             Table::Match => 2,
-            Table::Rule => 4,
+            Table::Rule => 8,
             Table::Target => 2,
             Table::Map => 1,
             Table::Flags => 1,
@@ -620,7 +702,7 @@ impl Table {
             Table::Mac => 2,
             Table::Vip => 5,
             Table::Match => 2,
-            Table::Rule => 3,
+            Table::Rule => 6,
             Table::Target => 2,
             Table::Map => 1,
             Table::Flags => 1,
@@ -831,13 +913,15 @@ impl MatchEntry {
 pub struct RuleEntry {
     /// Disabled discards. Word 0, bits 0..=1; a [`Mode`].
     pub mode: u8,
-    /// No new sessions for this host (binding tables). Word 0, bit 2.
+    /// No new sessions for targets that bind here. Word 0, bit 2.
     pub draining: bool,
-    /// Which sessions get a binding (binding tables). Word 0, bits 4..=5; a [`Track`].
+    /// Which sessions get a connection binding. Word 0, bits 4..=5; a [`Track`].
     pub track: u8,
+    /// Sessions also get an affinity binding under the binding key. Word 0, bit 6.
+    pub affinity: bool,
     /// Bucket map. Word 0, bits 8..=14.
     pub map: u8,
-    /// Binding group (binding tables). Word 0, bits 16..=23.
+    /// Binding group: the protocol in binding keys, so that rules can share affinity bindings. Word 0, bits 16..=23.
     pub group: u8,
     /// The rule is in use. Word 0, bit 31.
     pub valid: bool,
@@ -861,11 +945,23 @@ pub struct RuleEntry {
     pub binding_sport: bool,
     /// Destination port in the binding key. Word 2, bit 18.
     pub binding_dport: bool,
+    /// Time-out of a half-open connection, in fast ticks, 1..32767. Word 3, bits 0..=15.
+    pub time_half_open: u16,
+    /// Time-out of a connection after RST, in fast ticks, 1..32767. Word 3, bits 16..=31.
+    pub time_reset: u16,
+    /// Time-out of an established connection, in slow ticks, 1..32767. Word 4, bits 0..=15.
+    pub time_established: u16,
+    /// Time-out of a connection after FIN, in slow ticks, 1..32767. Word 4, bits 16..=31.
+    pub time_closing: u16,
+    /// Time-out of a binding of UDP, GRE, ESP or AH, in slow ticks, 1..32767. Word 5, bits 0..=15.
+    pub time_flow: u16,
+    /// Time-out of an affinity binding, in slow ticks, 1..32767. Word 5, bits 16..=31.
+    pub time_affinity: u16,
 }
 
 impl RuleEntry {
     /// 32-bit words of an entry.
-    pub const WORDS: usize = 3;
+    pub const WORDS: usize = 6;
 
     /// Packs the entry into its words. Bits of a value beyond the width of its field are cut.
     pub fn pack(&self) -> [u32; Self::WORDS] {
@@ -873,6 +969,7 @@ impl RuleEntry {
             put(u32::from(self.mode), 0, 2)
                 | put(u32::from(self.draining), 2, 1)
                 | put(u32::from(self.track), 4, 2)
+                | put(u32::from(self.affinity), 6, 1)
                 | put(u32::from(self.map), 8, 7)
                 | put(u32::from(self.group), 16, 8)
                 | put(u32::from(self.valid), 31, 1),
@@ -886,6 +983,9 @@ impl RuleEntry {
                 | put(u32::from(self.binding_dst), 16, 1)
                 | put(u32::from(self.binding_sport), 17, 1)
                 | put(u32::from(self.binding_dport), 18, 1),
+            put(u32::from(self.time_half_open), 0, 16) | put(u32::from(self.time_reset), 16, 16),
+            put(u32::from(self.time_established), 0, 16) | put(u32::from(self.time_closing), 16, 16),
+            put(u32::from(self.time_flow), 0, 16) | put(u32::from(self.time_affinity), 16, 16),
         ]
     }
 
@@ -895,6 +995,7 @@ impl RuleEntry {
             mode: get(words[0], 0, 2) as u8,
             draining: get(words[0], 2, 1) != 0,
             track: get(words[0], 4, 2) as u8,
+            affinity: get(words[0], 6, 1) != 0,
             map: get(words[0], 8, 7) as u8,
             group: get(words[0], 16, 8) as u8,
             valid: get(words[0], 31, 1) != 0,
@@ -908,6 +1009,12 @@ impl RuleEntry {
             binding_dst: get(words[2], 16, 1) != 0,
             binding_sport: get(words[2], 17, 1) != 0,
             binding_dport: get(words[2], 18, 1) != 0,
+            time_half_open: get(words[3], 0, 16) as u16,
+            time_reset: get(words[3], 16, 16) as u16,
+            time_established: get(words[4], 0, 16) as u16,
+            time_closing: get(words[4], 16, 16) as u16,
+            time_flow: get(words[5], 0, 16) as u16,
+            time_affinity: get(words[5], 16, 16) as u16,
         }
     }
 }
@@ -921,9 +1028,9 @@ pub struct TargetEntry {
     pub port: bool,
     /// Receive queue of deliver. Word 0, bits 8..=15.
     pub host_queue: u8,
-    /// Its sessions get a binding (binding tables). Word 0, bit 16.
+    /// Its sessions get a binding. Word 0, bit 16.
     pub bind: bool,
-    /// Absent from the maps, its bindings live on (binding tables). Word 0, bit 17.
+    /// Absent from the maps; its bindings live on, but new sessions leave it. Word 0, bit 17.
     pub draining: bool,
     /// Frames also go to clone_target (reserved). Word 0, bit 18.
     pub clone: bool,

@@ -23,6 +23,8 @@ pub mod offset {
     pub const CLOCK_KHZ: usize = 0x014;
     /// BUILD3.
     pub const BUILD3: usize = 0x018;
+    /// BUILD4.
+    pub const BUILD4: usize = 0x01c;
     /// CONTROL.
     pub const CONTROL: usize = 0x020;
     /// RESET.
@@ -113,6 +115,50 @@ pub mod offset {
     pub const HOST_TX_ARP: usize = 0x220;
     /// HOST_TX.ND.
     pub const HOST_TX_ND: usize = 0x228;
+    /// BIND_TICKS.
+    pub const BIND_TICKS: usize = 0x240;
+    /// BIND_COMMAND.
+    pub const BIND_COMMAND: usize = 0x244;
+    /// BIND_STATUS.
+    pub const BIND_STATUS: usize = 0x248;
+    /// BIND_SESSION.
+    pub const BIND_SESSION: usize = 0x24c;
+    /// BIND_KEY.
+    pub const BIND_KEY: usize = 0x250;
+    /// BIND_RECORD0.
+    pub const BIND_RECORD0: usize = 0x278;
+    /// BIND_RECORD1.
+    pub const BIND_RECORD1: usize = 0x27c;
+    /// BIND_RECORD2.
+    pub const BIND_RECORD2: usize = 0x280;
+    /// BIND_SECRET.
+    pub const BIND_SECRET: usize = 0x290;
+    /// BIND_FLUSH.
+    pub const BIND_FLUSH: usize = 0x2a0;
+    /// BIND_NOW.
+    pub const BIND_NOW: usize = 0x2a4;
+    /// BINDING.USED.
+    pub const BINDING_USED: usize = 0x2b0;
+    /// BINDING.STASH.
+    pub const BINDING_STASH: usize = 0x2b4;
+    /// BINDING.CREATED.
+    pub const BINDING_CREATED: usize = 0x2b8;
+    /// BINDING.REMOVED.
+    pub const BINDING_REMOVED: usize = 0x2c0;
+    /// BINDING.REFUSED.
+    pub const BINDING_REFUSED: usize = 0x2c8;
+    /// BINDING.MOVES.
+    pub const BINDING_MOVES: usize = 0x2d0;
+    /// BINDING.UNDO_LOST.
+    pub const BINDING_UNDO_LOST: usize = 0x2d8;
+    /// EVENT_STATUS.
+    pub const EVENT_STATUS: usize = 0x310;
+    /// EVENT_LOST.
+    pub const EVENT_LOST: usize = 0x314;
+    /// EVENT_POP.
+    pub const EVENT_POP: usize = 0x318;
+    /// EVENT_WORD.
+    pub const EVENT_WORD: usize = 0x320;
 }
 
 /// Reset values of registers that do not start as 0.
@@ -123,6 +169,8 @@ pub mod reset {
     pub const VERSION: u32 = 0x10000;
     /// SCRUB_INTERVAL.
     pub const SCRUB_INTERVAL: u32 = 0x10000;
+    /// BIND_TICKS.
+    pub const BIND_TICKS: u32 = 0x1e14;
 }
 
 /// VERSION: Version of this register interface. A driver works with every NIC of its major version and the same or a
@@ -300,6 +348,8 @@ pub struct Status {
     pub check_busy: bool,
     /// The lease was armed since the reset.
     pub lease_armed: bool,
+    /// The binding tables are in use; before that no packet finds or makes a binding.
+    pub bind_ready: bool,
 }
 
 impl Status {
@@ -311,6 +361,7 @@ impl Status {
             commit_busy: bits & 0x4 != 0,
             check_busy: bits & 0x8 != 0,
             lease_armed: bits & 0x10 != 0,
+            bind_ready: bits & 0x20 != 0,
         }
     }
 
@@ -321,6 +372,7 @@ impl Status {
             | ((self.commit_busy as u32) << 2)
             | ((self.check_busy as u32) << 3)
             | ((self.lease_armed as u32) << 4)
+            | ((self.bind_ready as u32) << 5)
     }
 }
 
@@ -391,6 +443,141 @@ impl LeaseCtrl {
     }
 }
 
+/// BIND_TICKS: Clocks of the binding tables: a tick is 2 to the power of the field, in nanoseconds of NIC time. Changed
+/// only while the tables are empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindTicks {
+    /// Fast clock: half-open connections and those after RST. 10..33.
+    pub fast: u8,
+    /// Slow clock: all other bindings. 10..33.
+    pub slow: u8,
+}
+
+impl BindTicks {
+    /// From the bits of the register; reserved bits are ignored.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { fast: (bits & 0x3f) as u8, slow: ((bits >> 8) & 0x3f) as u8 }
+    }
+
+    /// The bits of the register. Bits of a value beyond the width of its field are cut.
+    pub const fn bits(self) -> u32 {
+        (self.fast as u32 & 0x3f) | ((self.slow as u32 & 0x3f) << 8)
+    }
+}
+
+/// BIND_COMMAND: A write starts an operation on a binding table, with BIND_KEY, BIND_RECORD and BIND_SESSION as
+/// operands; while `BIND_STATUS.busy` a further write is ignored. It is done within microseconds whatever the traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindCommand {
+    /// 0 find the binding of the key; 1 insert it with the record; 2 remove it; 3 find the first live binding whose
+    /// session is BIND_SESSION or higher.
+    pub op: u8,
+    /// 0 connection table, 1 affinity table.
+    pub affinity: bool,
+}
+
+impl BindCommand {
+    /// From the bits of the register; reserved bits are ignored.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { op: (bits & 0x3) as u8, affinity: bits & 0x10 != 0 }
+    }
+
+    /// The bits of the register. Bits of a value beyond the width of its field are cut.
+    pub const fn bits(self) -> u32 {
+        (self.op as u32 & 0x3) | ((self.affinity as u32) << 4)
+    }
+}
+
+/// BIND_STATUS: How the last operation ended. What it found is in BIND_KEY, BIND_RECORD and BIND_SESSION.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindStatus {
+    /// The operation is under way.
+    pub busy: bool,
+    /// It succeeded. Else: there is no such binding; or, of an insert, there is one already.
+    pub ok: bool,
+    /// Packets with this key were under way; nothing was done, ask again.
+    pub again: bool,
+    /// An insert found no free session or no room in the stash.
+    pub full: bool,
+}
+
+impl BindStatus {
+    /// From the bits of the register; reserved bits are ignored.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { busy: bits & 0x1 != 0, ok: bits & 0x2 != 0, again: bits & 0x4 != 0, full: bits & 0x8 != 0 }
+    }
+
+    /// The bits of the register. Bits of a value beyond the width of its field are cut.
+    pub const fn bits(self) -> u32 {
+        self.busy as u32 | ((self.ok as u32) << 1) | ((self.again as u32) << 2) | ((self.full as u32) << 3)
+    }
+}
+
+/// BIND_RECORD0: Record of a binding: where and in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindRecord0 {
+    /// Target.
+    pub target: u16,
+    /// State: 0 free, 1 half-open, 2 established, 3 closing, 4 reset, 5 flow.
+    pub state: u8,
+    /// No packet has used it since a packet made it.
+    pub fresh: bool,
+}
+
+impl BindRecord0 {
+    /// From the bits of the register; reserved bits are ignored.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { target: (bits & 0x3ff) as u16, state: ((bits >> 16) & 0x7) as u8, fresh: bits & 0x1000000 != 0 }
+    }
+
+    /// The bits of the register. Bits of a value beyond the width of its field are cut.
+    pub const fn bits(self) -> u32 {
+        (self.target as u32 & 0x3ff) | ((self.state as u32 & 0x7) << 16) | ((self.fresh as u32) << 24)
+    }
+}
+
+/// BIND_RECORD1: Record of a binding: what made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindRecord1 {
+    /// Bucket.
+    pub bucket: u16,
+    /// Rule.
+    pub rule: u8,
+}
+
+impl BindRecord1 {
+    /// From the bits of the register; reserved bits are ignored.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { bucket: (bits & 0xfff) as u16, rule: ((bits >> 16) & 0x7f) as u8 }
+    }
+
+    /// The bits of the register. Bits of a value beyond the width of its field are cut.
+    pub const fn bits(self) -> u32 {
+        (self.bucket as u32 & 0xfff) | ((self.rule as u32 & 0x7f) << 16)
+    }
+}
+
+/// BIND_NOW: Both clocks now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindNow {
+    /// Tick of the fast clock, modulo 65536.
+    pub fast: u16,
+    /// Tick of the slow clock, modulo 65536.
+    pub slow: u16,
+}
+
+impl BindNow {
+    /// From the bits of the register; reserved bits are ignored.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { fast: (bits & 0xffff) as u16, slow: (bits >> 16) as u16 }
+    }
+
+    /// The bits of the register. Bits of a value beyond the width of its field are cut.
+    pub const fn bits(self) -> u32 {
+        self.fast as u32 | ((self.slow as u32) << 16)
+    }
+}
+
 /// The registers, reached through `io`.
 #[derive(Clone, Debug)]
 pub struct Registers<IO> {
@@ -456,6 +643,13 @@ impl<IO: RegisterIo> Registers<IO> {
     /// Reads BUILD3: Build parameters of the exact-match tables.
     pub fn build3(&self) -> Build3 {
         Build3::from_bits(self.io.read32(offset::BUILD3))
+    }
+
+    /// Reads BUILD4: Build parameter of the binding tables.
+    ///
+    /// Bindings that each of the two tables takes.
+    pub fn build4(&self) -> u32 {
+        self.io.read32(offset::BUILD4)
     }
 
     /// Reads CONTROL: Settings that take effect at once, between two frames.
@@ -968,5 +1162,258 @@ impl<IO: RegisterIo> Registers<IO> {
     /// Frames.
     pub fn host_tx_nd(&self) -> u64 {
         self.read64(offset::HOST_TX_ND)
+    }
+
+    /// Reads BIND_TICKS: Clocks of the binding tables: a tick is 2 to the power of the field, in nanoseconds of NIC
+    /// time. Changed only while the tables are empty.
+    pub fn bind_ticks(&self) -> BindTicks {
+        BindTicks::from_bits(self.io.read32(offset::BIND_TICKS))
+    }
+
+    /// Writes BIND_TICKS: Clocks of the binding tables: a tick is 2 to the power of the field, in nanoseconds of NIC
+    /// time. Changed only while the tables are empty.
+    pub fn set_bind_ticks(&self, value: BindTicks) {
+        self.io.write32(offset::BIND_TICKS, value.bits());
+    }
+
+    /// Reads BIND_COMMAND: A write starts an operation on a binding table, with BIND_KEY, BIND_RECORD and BIND_SESSION
+    /// as operands; while `BIND_STATUS.busy` a further write is ignored. It is done within microseconds whatever the
+    /// traffic.
+    pub fn bind_command(&self) -> BindCommand {
+        BindCommand::from_bits(self.io.read32(offset::BIND_COMMAND))
+    }
+
+    /// Writes BIND_COMMAND: A write starts an operation on a binding table, with BIND_KEY, BIND_RECORD and BIND_SESSION
+    /// as operands; while `BIND_STATUS.busy` a further write is ignored. It is done within microseconds whatever the
+    /// traffic.
+    pub fn set_bind_command(&self, value: BindCommand) {
+        self.io.write32(offset::BIND_COMMAND, value.bits());
+    }
+
+    /// Reads BIND_STATUS: How the last operation ended. What it found is in BIND_KEY, BIND_RECORD and BIND_SESSION.
+    pub fn bind_status(&self) -> BindStatus {
+        BindStatus::from_bits(self.io.read32(offset::BIND_STATUS))
+    }
+
+    /// Reads BIND_SESSION: Number of a binding in its table; it never changes while the binding lives.
+    ///
+    /// Session.
+    pub fn bind_session(&self) -> u16 {
+        (self.io.read32(offset::BIND_SESSION) & 0xffff) as u16
+    }
+
+    /// Writes BIND_SESSION: Number of a binding in its table; it never changes while the binding lives.
+    ///
+    /// Session.
+    pub fn set_bind_session(&self, value: u16) {
+        self.io.write32(offset::BIND_SESSION, value.into());
+    }
+
+    /// Reads BIND_KEY: Key of a binding. Words 0 to 3 source address, lowest word first, IPv4 in word 0; 4 to 7
+    /// destination address; 8 source port (bits 15:0) and destination port; 9 protocol or binding group (bits 7:0),
+    /// zone (15:8), IP version 6 (16).
+    ///
+    /// Word.
+    ///
+    /// # Panics
+    /// If `index` is not below 10.
+    pub fn bind_key(&self, index: usize) -> u32 {
+        assert!(index < 10, "BIND_KEY[{index}]: there are 10");
+        self.io.read32(offset::BIND_KEY + 0x4 * index)
+    }
+
+    /// Writes BIND_KEY: Key of a binding. Words 0 to 3 source address, lowest word first, IPv4 in word 0; 4 to 7
+    /// destination address; 8 source port (bits 15:0) and destination port; 9 protocol or binding group (bits 7:0),
+    /// zone (15:8), IP version 6 (16).
+    ///
+    /// Word.
+    ///
+    /// # Panics
+    /// If `index` is not below 10.
+    pub fn set_bind_key(&self, index: usize, value: u32) {
+        assert!(index < 10, "BIND_KEY[{index}]: there are 10");
+        self.io.write32(offset::BIND_KEY + 0x4 * index, value);
+    }
+
+    /// Reads BIND_RECORD0: Record of a binding: where and in which state.
+    pub fn bind_record0(&self) -> BindRecord0 {
+        BindRecord0::from_bits(self.io.read32(offset::BIND_RECORD0))
+    }
+
+    /// Writes BIND_RECORD0: Record of a binding: where and in which state.
+    pub fn set_bind_record0(&self, value: BindRecord0) {
+        self.io.write32(offset::BIND_RECORD0, value.bits());
+    }
+
+    /// Reads BIND_RECORD1: Record of a binding: what made it.
+    pub fn bind_record1(&self) -> BindRecord1 {
+        BindRecord1::from_bits(self.io.read32(offset::BIND_RECORD1))
+    }
+
+    /// Writes BIND_RECORD1: Record of a binding: what made it.
+    pub fn set_bind_record1(&self, value: BindRecord1) {
+        self.io.write32(offset::BIND_RECORD1, value.bits());
+    }
+
+    /// Reads BIND_RECORD2: Record of a binding: when it ends.
+    ///
+    /// Tick, modulo 65536, of the fast clock for half-open and reset, of the slow clock for all other states.
+    pub fn bind_record2(&self) -> u16 {
+        (self.io.read32(offset::BIND_RECORD2) & 0xffff) as u16
+    }
+
+    /// Writes BIND_RECORD2: Record of a binding: when it ends.
+    ///
+    /// Tick, modulo 65536, of the fast clock for half-open and reset, of the slow clock for all other states.
+    pub fn set_bind_record2(&self, value: u16) {
+        self.io.write32(offset::BIND_RECORD2, value.into());
+    }
+
+    /// Reads BIND_SECRET: Secret of the hash functions of the binding tables. Takes effect with BIND_FLUSH.
+    ///
+    /// Word.
+    ///
+    /// # Panics
+    /// If `index` is not below 4.
+    pub fn bind_secret(&self, index: usize) -> u32 {
+        assert!(index < 4, "BIND_SECRET[{index}]: there are 4");
+        self.io.read32(offset::BIND_SECRET + 0x4 * index)
+    }
+
+    /// Writes BIND_SECRET: Secret of the hash functions of the binding tables. Takes effect with BIND_FLUSH.
+    ///
+    /// Word.
+    ///
+    /// # Panics
+    /// If `index` is not below 4.
+    pub fn set_bind_secret(&self, index: usize, value: u32) {
+        assert!(index < 4, "BIND_SECRET[{index}]: there are 4");
+        self.io.write32(offset::BIND_SECRET + 0x4 * index, value);
+    }
+
+    /// Writes BIND_FLUSH: Empties both binding tables and takes the secret. While that lasts (`STATUS.bind_ready` is 0)
+    /// no packet finds or makes a binding.
+    ///
+    /// 1 starts.
+    pub fn set_bind_flush(&self, value: bool) {
+        self.io.write32(offset::BIND_FLUSH, value.into());
+    }
+
+    /// Reads BIND_NOW: Both clocks now.
+    pub fn bind_now(&self) -> BindNow {
+        BindNow::from_bits(self.io.read32(offset::BIND_NOW))
+    }
+
+    /// Reads BINDING.USED: Keys in the table, those of bindings that have ended but are not cleared away yet included.
+    ///
+    /// Keys.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_used(&self, index: usize) -> u32 {
+        assert!(index < 2, "BINDING.USED[{index}]: there are 2");
+        self.io.read32(offset::BINDING_USED + 0x30 * index)
+    }
+
+    /// Reads BINDING.STASH: Keys in the stash.
+    ///
+    /// Keys.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_stash(&self, index: usize) -> u32 {
+        assert!(index < 2, "BINDING.STASH[{index}]: there are 2");
+        self.io.read32(offset::BINDING_STASH + 0x30 * index)
+    }
+
+    /// Reads BINDING.CREATED: Bindings made.
+    ///
+    /// Bindings.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_created(&self, index: usize) -> u64 {
+        assert!(index < 2, "BINDING.CREATED[{index}]: there are 2");
+        self.read64(offset::BINDING_CREATED + 0x30 * index)
+    }
+
+    /// Reads BINDING.REMOVED: Bindings that ended: by time, by a packet, by the host.
+    ///
+    /// Bindings.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_removed(&self, index: usize) -> u64 {
+        assert!(index < 2, "BINDING.REMOVED[{index}]: there are 2");
+        self.read64(offset::BINDING_REMOVED + 0x30 * index)
+    }
+
+    /// Reads BINDING.REFUSED: Bindings that found no room.
+    ///
+    /// Bindings.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_refused(&self, index: usize) -> u64 {
+        assert!(index < 2, "BINDING.REFUSED[{index}]: there are 2");
+        self.read64(offset::BINDING_REFUSED + 0x30 * index)
+    }
+
+    /// Reads BINDING.MOVES: Keys that the mover displaced.
+    ///
+    /// Moves.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_moves(&self, index: usize) -> u64 {
+        assert!(index < 2, "BINDING.MOVES[{index}]: there are 2");
+        self.read64(offset::BINDING_MOVES + 0x30 * index)
+    }
+
+    /// Reads BINDING.UNDO_LOST: Bindings of frames with late errors that could not be taken back, because too many came
+    /// at once; they end by time.
+    ///
+    /// Bindings, wraps.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_undo_lost(&self, index: usize) -> u32 {
+        assert!(index < 2, "BINDING.UNDO_LOST[{index}]: there are 2");
+        self.io.read32(offset::BINDING_UNDO_LOST + 0x30 * index)
+    }
+
+    /// Reads EVENT_STATUS: The queue of binding events.
+    ///
+    /// EVENT_WORD holds an event.
+    pub fn event_status(&self) -> bool {
+        self.io.read32(offset::EVENT_STATUS) & 1 != 0
+    }
+
+    /// Reads EVENT_LOST: Events that found the queue full.
+    ///
+    /// Events, wraps.
+    pub fn event_lost(&self) -> u32 {
+        self.io.read32(offset::EVENT_LOST)
+    }
+
+    /// Writes EVENT_POP: Takes the first event out of the queue.
+    ///
+    /// 1 takes it.
+    pub fn set_event_pop(&self, value: bool) {
+        self.io.write32(offset::EVENT_POP, value.into());
+    }
+
+    /// Reads EVENT_WORD: The first event. Word 0: its running number, lost events counted; a gap tells how many were
+    /// lost. 1: kind (bits 1:0: 0 created, 1 changed, 2 removed, 3 refused), affinity table (4), fresh (5), state
+    /// (10:8), target (25:16). 2: bucket (11:0), rule (22:16). 3: session (15:0), expires (31:16). 4 to 13: key, as in
+    /// BIND_KEY.
+    ///
+    /// Word.
+    ///
+    /// # Panics
+    /// If `index` is not below 14.
+    pub fn event_word(&self, index: usize) -> u32 {
+        assert!(index < 14, "EVENT_WORD[{index}]: there are 14");
+        self.io.read32(offset::EVENT_WORD + 0x4 * index)
     }
 }

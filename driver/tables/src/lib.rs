@@ -153,18 +153,64 @@ impl KeyMask {
 pub struct Rule {
     /// Disabled, multiple or single.
     pub mode: Mode,
-    /// No new sessions for this host (used by the binding tables).
+    /// No new sessions for targets that bind here.
     pub draining: bool,
-    /// Which sessions get a binding (used by the binding tables).
+    /// Which sessions get a connection binding.
     pub track: Track,
+    /// Sessions also get an affinity binding under the binding key.
+    pub affinity: bool,
     /// Map number.
     pub map: u8,
-    /// Binding group (used by the binding tables).
+    /// Binding group: stands for the protocol in the keys of affinity bindings, so that rules can share them.
     pub group: u8,
     /// Bucket-key mask; a subset of `binding`.
     pub bucket: KeyMask,
-    /// Binding-key mask.
+    /// Binding-key mask: of affinity bindings.
     pub binding: KeyMask,
+    /// When bindings end that no packet uses.
+    pub timeouts: Timeouts,
+}
+
+/// Time-outs of bindings by state, each 1..=[`Timeouts::MAX`] ticks of the fast or slow clock of the binding tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A connection of which only the client's SYN was seen; fast ticks.
+    pub half_open: u16,
+    /// A connection after RST; fast ticks. Later data restores it, as the RST may be forged.
+    pub reset: u16,
+    /// An established connection; slow ticks.
+    pub established: u16,
+    /// A connection after the client's FIN; slow ticks.
+    pub closing: u16,
+    /// UDP, GRE, ESP and AH; slow ticks.
+    pub flow: u16,
+    /// An affinity binding; slow ticks.
+    pub affinity: u16,
+}
+
+impl Timeouts {
+    /// The longest time-out in ticks: half of what 16 bits count.
+    pub const MAX: u16 = 0x7fff;
+
+    /// The six numbers with their names.
+    pub fn named(&self) -> [(&'static str, u16); 6] {
+        [
+            ("half_open", self.half_open),
+            ("reset", self.reset),
+            ("established", self.established),
+            ("closing", self.closing),
+            ("flow", self.flow),
+            ("affinity", self.affinity),
+        ]
+    }
+}
+
+impl Default for Timeouts {
+    /// With the default ticks (1 ms and 1 s, about): 10 s half-open, 5 s after RST, an hour established, two minutes
+    /// after FIN, three minutes for UDP, half an hour of affinity.
+    fn default() -> Self {
+        Timeouts { half_open: 10_000, reset: 5_000, established: 3_600, closing: 120, flow: 180, affinity: 1_800 }
+    }
 }
 
 /// Entry of the target table.
@@ -176,9 +222,9 @@ pub struct Target {
     pub port: u8,
     /// Receive queue of [`Action::Deliver`].
     pub queue: u8,
-    /// Sessions of this target get a binding (used by the binding tables).
+    /// Sessions of this target get a binding.
     pub bind: bool,
-    /// Absent from the maps, its bindings live on (used by the binding tables).
+    /// Absent from the maps; its bindings live on, but new sessions of a client leave it.
     pub draining: bool,
 }
 
@@ -202,7 +248,7 @@ impl Target {
 pub struct BucketFlags {
     /// Another live member may still hold connections created in this bucket.
     pub handover: bool,
-    /// Track untracked protocols in this bucket (used by the binding tables).
+    /// Rules that track flagged buckets track this one.
     pub track: bool,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Limits of a NIC's tables and the check of a [`Tables`] against them.
 
-use crate::{BUCKETS, KeyMask, NOBODY, Tables, VipKind};
+use crate::{BUCKETS, KeyMask, NOBODY, Tables, Timeouts, VipKind};
 use hashgate_regs::defs::Action;
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -127,6 +127,16 @@ pub enum TableError {
         /// The owner.
         target: u16,
     },
+    /// A time-out of 0, or longer than the clock of the binding tables can tell.
+    #[error("rule {rule}: time-out {what} is {ticks} ticks, allowed are 1..={}", Timeouts::MAX)]
+    Timeout {
+        /// The rule.
+        rule: u8,
+        /// Which one.
+        what: &'static str,
+        /// Its value.
+        ticks: u16,
+    },
     /// A multicast entry that is not a multicast address.
     #[error("{0} is not a multicast MAC address")]
     NotMulticast(crate::Mac),
@@ -172,6 +182,11 @@ impl Tables {
                 let KeyMask { src4, src6, .. } = mask;
                 range("IPv4 source prefix", *src4, 32u8)?;
                 range("IPv6 source prefix", *src6, 128u8)?;
+            }
+            for (what, ticks) in rule.timeouts.named() {
+                if !(1..=Timeouts::MAX).contains(&ticks) {
+                    return Err(TableError::Timeout { rule: number, what, ticks });
+                }
             }
             if !rule.bucket.is_subset_of(&rule.binding) {
                 return Err(TableError::BucketKeyTooWide { rule: number });

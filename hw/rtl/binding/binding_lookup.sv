@@ -227,8 +227,9 @@ module binding_lookup
     assign record_o  = last ? outcome_11.record : record_10;
     assign flag_o    = last ? outcome_11.flag : forwarded_10 ? flag_10 : peek_flag_i;
 
-    logic create, rewrite, create_new, delete;
-    assign create     = op_i == BINDING_CREATE;
+    logic create, rewrite, create_new, delete, refuse;
+    assign create     = op_i == BINDING_CREATE && (present_o || can_create_i);
+    assign refuse     = op_i == BINDING_CREATE && !present_o && !can_create_i;
     assign create_new = create && !present_o;
     assign rewrite    = op_i == BINDING_WRITE && present_o;
     assign delete     = op_i == BINDING_DELETE && present_o;
@@ -238,11 +239,12 @@ module binding_lookup
         written = delete ? record_o : record_i;
         if (delete) written.state = BINDING_FREE;
     end
-    logic       new_11, create_11, delete_11, live_11;
+    logic       new_11, create_11, delete_11, refuse_11, live_11;
     logic [2:0] state_11;
     always_ff @(posedge clk) begin
         outcome_11 <= '{wrote: create || rewrite || delete, flag: flag_i, session: session_o, record: written};
         new_11     <= create_new;
+        refuse_11  <= refuse;
         create_11  <= create;
         delete_11  <= delete;
         live_11    <= live_o;
@@ -250,6 +252,7 @@ module binding_lookup
         if (rst) begin
             outcome_11.wrote <= 1'b0;
             new_11           <= 1'b0;
+            refuse_11        <= 1'b0;
         end
     end
     assign done_o         = outcome_11.wrote;
@@ -258,13 +261,12 @@ module binding_lookup
     assign done_session_o = outcome_11.session;
     assign done_record_o  = outcome_11.record;
     assign done_rows_o    = rows_q[11];
-    assign event_o        = outcome_11.wrote && (create_11 || outcome_11.record.state != state_11);
-    assign event_kind_o   = delete_11 ? BINDING_REMOVED : (create_11 && !live_11) ? BINDING_CREATED : BINDING_CHANGED;
+    assign event_o        = refuse_11 || (outcome_11.wrote && (create_11 || outcome_11.record.state != state_11));
+    assign event_kind_o   = refuse_11 ? BINDING_REFUSED : delete_11 ? BINDING_REMOVED : (create_11 && !live_11) ? BINDING_CREATED : BINDING_CHANGED;
 
     `HG_ASSERT(op_of_packet, op_i == BINDING_NONE || valid_q[10])
     `HG_ASSERT(write_present, !(op_i == BINDING_WRITE || op_i == BINDING_DELETE) || present_o)
-    `HG_ASSERT(create_allowed, !create || present_o || can_create_i)
     `HG_ASSERT(one_place, (way_hit & (way_hit - 1'b1)) == '0 && !(|way_hit && stash_hit_i && valid_q[6]))
-    wire logic unused = &{1'b0, can_create_i, rows_next};
+    wire logic unused = &{1'b0, rows_next};
 endmodule
 `resetall

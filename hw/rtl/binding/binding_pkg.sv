@@ -55,7 +55,8 @@ package binding_pkg;
     typedef enum logic [1:0] {
         BINDING_CREATED = 2'd0,
         BINDING_CHANGED = 2'd1,
-        BINDING_REMOVED = 2'd2
+        BINDING_REMOVED = 2'd2,
+        BINDING_REFUSED = 2'd3   // there was no room
     } binding_event_e;
 
     // What the host asks.

@@ -9,7 +9,7 @@
 //            WRITE   writes the record.   CREATE  the same if present (the session stays), else under a new session.   DELETE  the record is FREE.
 //          What a packet does is seen by the packet of the next cycle and all after it. Nothing stalls.
 // Events   one a cycle at most, from three cycles after the operation on: CREATED (CREATE of a key without live record), CHANGED (CREATE over
-//          a live one, WRITE of another state), REMOVED (DELETE, expiry, undo, host). Those of packets come first; none is lost.
+//          a live one, WRITE of another state), REMOVED (DELETE, expiry, undo, host), REFUSED (CREATE without room). Those of packets come first; none is lost.
 // Host     binding_host. FIND, INSERT, REMOVE by key, NEXT by session: a walk up with NEXT gives each binding that is live all the time once,
 //          because a session never changes its key or its number.
 // Undo     the record is removed if it is still `fresh`: binding_sweep.
@@ -18,7 +18,7 @@
 // Reset    `busy_o` for max(SESSIONS / 4, 3400) cycles and some: look-ups miss, creation is refused. `secret_i` is taken at reset.
 // Parity   slots and records. A slot with wrong parity misses (its key may be created again), a record with wrong parity is FREE; `parity_o`.
 // Room     one session and one or two entries of the stash stay unused; as does one session once the host has inserted.
-// Misuse   WRITE and DELETE without `present_o`, CREATE without `present_o` and `can_create_o`, an operation without a packet: asserted. Clocks that
+// Misuse   WRITE and DELETE without `present_o`, an operation without a packet: asserted. Clocks that
 //          advance by 32768 or more between two rounds of the sweep: dead records live again.
 `resetall
 `default_nettype none
@@ -303,7 +303,8 @@ module binding_table
     always_ff @(posedge clk) begin
         written_q        <= done_event || host_wrote;
         written_kind_q   <= done_event ? done_event_kind : BINDING_CREATED;
-        written_report_q <= '{session: write_session, record: write_record, key: write_key};
+        written_report_q <= done_event ? '{session: done_session, record: done_record, key: done_key}
+            : '{session: write_session, record: write_record, key: write_key};
         event_valid_o    <= written_q || report_any;
         event_kind_o     <= written_q ? written_kind_q : BINDING_REMOVED;
         {event_session_o, event_record_o, event_key_o} <= written_q ? written_report_q : report;

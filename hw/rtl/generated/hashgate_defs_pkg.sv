@@ -22,6 +22,8 @@ package hashgate_defs_pkg;
         REASON_DEDICATED         = 6'd7,  // Destination is a dedicated IP of this host.
         REASON_CONTROL           = 6'd8,  // Heartbeat, ARP or neighbour discovery.
         REASON_UNFILTERED        = 6'd9,  // Traffic that is not balanced passes to every host.
+        REASON_BINDING           = 6'd10,  // A connection binding decided.
+        REASON_AFFINITY          = 6'd11,  // An affinity binding decided.
         REASON_NOT_READY         = 6'd16,  // Tables are initialising or the receive path is disabled.
         REASON_NOT_MY_MAC        = 6'd17,  // Destination MAC is not ours, the cluster's, broadcast or a joined multicast.
         REASON_NOT_MY_IP         = 6'd18,  // Destination IP is not ours and other_ip = discard.
@@ -33,6 +35,7 @@ package hashgate_defs_pkg;
         REASON_NOBODY            = 6'd24,  // The bucket has no owner at the moment.
         REASON_TARGET_INVALID    = 6'd25,  // The owner has no valid target entry.
         REASON_TABLE_PARITY      = 6'd26,  // A table word that the frame needed had wrong parity.
+        REASON_RULE_DRAINING     = 6'd27,  // A new session of a rule that is draining, for a target that binds here.
         REASON_VLAN_TOO_DEEP     = 6'd32,  // More than two VLAN tags.
         REASON_IP4_VERSION       = 6'd33,  // IPv4 EtherType, version field not 4.
         REASON_IP4_HEADER_LENGTH = 6'd34,  // IPv4 IHL below 5.
@@ -91,6 +94,15 @@ package hashgate_defs_pkg;
         ACTION_FORWARD = 2'd2
     } action_e;
 
+    typedef enum logic [2:0] {
+        BINDING_STATE_FREE        = 3'd0,
+        BINDING_STATE_HALF_OPEN   = 3'd1,
+        BINDING_STATE_ESTABLISHED = 3'd2,
+        BINDING_STATE_CLOSING     = 3'd3,
+        BINDING_STATE_RESET       = 3'd4,
+        BINDING_STATE_FLOW        = 3'd5
+    } binding_state_e;
+
     // Stride: words per entry in the address space. Words: words an entry really has; the others read 0.
     localparam int unsigned TABLE_ZONE_STRIDE = 1;
     localparam int unsigned TABLE_ZONE_WORDS = 1;
@@ -100,8 +112,8 @@ package hashgate_defs_pkg;
     localparam int unsigned TABLE_VIP_WORDS = 5;
     localparam int unsigned TABLE_MATCH_STRIDE = 2;
     localparam int unsigned TABLE_MATCH_WORDS = 2;
-    localparam int unsigned TABLE_RULE_STRIDE = 4;
-    localparam int unsigned TABLE_RULE_WORDS = 3;
+    localparam int unsigned TABLE_RULE_STRIDE = 8;
+    localparam int unsigned TABLE_RULE_WORDS = 6;
     localparam int unsigned TABLE_TARGET_STRIDE = 2;
     localparam int unsigned TABLE_TARGET_WORDS = 2;
     localparam int unsigned TABLE_MAP_STRIDE = 1;
@@ -158,6 +170,12 @@ package hashgate_defs_pkg;
     } match_entry_t;
 
     typedef struct packed {
+        logic [15:0] time_affinity;  // Time-out of an affinity binding, in slow ticks, 1..32767.
+        logic [15:0] time_flow;  // Time-out of a binding of UDP, GRE, ESP or AH, in slow ticks, 1..32767.
+        logic [15:0] time_closing;  // Time-out of a connection after FIN, in slow ticks, 1..32767.
+        logic [15:0] time_established;  // Time-out of an established connection, in slow ticks, 1..32767.
+        logic [15:0] time_reset;  // Time-out of a connection after RST, in fast ticks, 1..32767.
+        logic [15:0] time_half_open;  // Time-out of a half-open connection, in fast ticks, 1..32767.
         logic [12:0] reserved_83;  // reads 0
         logic        binding_dport;  // Destination port in the binding key.
         logic        binding_sport;  // Source port in the binding key.
@@ -174,13 +192,14 @@ package hashgate_defs_pkg;
         logic [5:0]  bucket_src4;  // Leading bits of an IPv4 source address in the bucket key, 0..32.
         logic        valid;  // The rule is in use.
         logic [6:0]  reserved_24;  // reads 0
-        logic [7:0]  group;  // Binding group (binding tables).
+        logic [7:0]  group;  // Binding group: the protocol in binding keys, so that rules can share affinity bindings.
         logic [0:0]  reserved_15;  // reads 0
         logic [6:0]  map;  // Bucket map.
-        logic [1:0]  reserved_6;  // reads 0
-        track_e      track;  // Which sessions get a binding (binding tables).
+        logic [0:0]  reserved_7;  // reads 0
+        logic        affinity;  // Sessions also get an affinity binding under the binding key.
+        track_e      track;  // Which sessions get a connection binding.
         logic [0:0]  reserved_3;  // reads 0
-        logic        draining;  // No new sessions for this host (binding tables).
+        logic        draining;  // No new sessions for targets that bind here.
         mode_e       mode;  // Disabled discards.
     } rule_entry_t;
 
@@ -192,8 +211,8 @@ package hashgate_defs_pkg;
         logic [10:0] reserved_20;  // reads 0
         logic        edit;  // Frames are edited by edit_index (reserved).
         logic        clone;  // Frames also go to clone_target (reserved).
-        logic        draining;  // Absent from the maps, its bindings live on (binding tables).
-        logic        bind_;  // Its sessions get a binding (binding tables).
+        logic        draining;  // Absent from the maps; its bindings live on, but new sessions leave it.
+        logic        bind_;  // Its sessions get a binding.
         logic [7:0]  host_queue;  // Receive queue of deliver.
         logic [2:0]  reserved_5;  // reads 0
         logic        port;  // Wire port of forward.

@@ -85,6 +85,7 @@ module hashgate_regs (
         logic build2;
         logic clock_khz;
         logic build3;
+        logic build4;
         logic control;
         logic full_reset;
         logic status;
@@ -134,6 +135,30 @@ module hashgate_regs (
             logic [1:0] arp;
             logic [1:0] nd;
         } host_tx;
+        logic bind_ticks;
+        logic bind_command;
+        logic bind_status;
+        logic bind_session;
+        logic bind_key[10];
+        logic bind_record0;
+        logic bind_record1;
+        logic bind_record2;
+        logic bind_secret[4];
+        logic bind_flush;
+        logic bind_now;
+        struct {
+            logic used;
+            logic stash;
+            logic [1:0] created;
+            logic [1:0] removed;
+            logic [1:0] refused;
+            logic [1:0] moves;
+            logic undo_lost;
+        } binding[2];
+        logic event_status;
+        logic event_lost;
+        logic event_pop;
+        logic event_word[14];
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -159,6 +184,7 @@ module hashgate_regs (
         decoded_reg_strb.build2 = cpuif_req_masked & (cpuif_addr == 10'h10) & !cpuif_req_is_wr;
         decoded_reg_strb.clock_khz = cpuif_req_masked & (cpuif_addr == 10'h14) & !cpuif_req_is_wr;
         decoded_reg_strb.build3 = cpuif_req_masked & (cpuif_addr == 10'h18) & !cpuif_req_is_wr;
+        decoded_reg_strb.build4 = cpuif_req_masked & (cpuif_addr == 10'h1c) & !cpuif_req_is_wr;
         decoded_reg_strb.control = cpuif_req_masked & (cpuif_addr == 10'h20);
         decoded_reg_strb.full_reset = cpuif_req_masked & (cpuif_addr == 10'h24) & cpuif_req_is_wr;
         decoded_reg_strb.status = cpuif_req_masked & (cpuif_addr == 10'h28) & !cpuif_req_is_wr;
@@ -230,6 +256,40 @@ module hashgate_regs (
         decoded_reg_strb.host_tx.arp[1] = cpuif_req_masked & (cpuif_addr == 10'h224) & !cpuif_req_is_wr;
         decoded_reg_strb.host_tx.nd[0] = cpuif_req_masked & (cpuif_addr == 10'h228) & !cpuif_req_is_wr;
         decoded_reg_strb.host_tx.nd[1] = cpuif_req_masked & (cpuif_addr == 10'h22c) & !cpuif_req_is_wr;
+        decoded_reg_strb.bind_ticks = cpuif_req_masked & (cpuif_addr == 10'h240);
+        decoded_reg_strb.bind_command = cpuif_req_masked & (cpuif_addr == 10'h244);
+        decoded_reg_strb.bind_status = cpuif_req_masked & (cpuif_addr == 10'h248) & !cpuif_req_is_wr;
+        decoded_reg_strb.bind_session = cpuif_req_masked & (cpuif_addr == 10'h24c);
+        for(int i0=0; i0<10; i0++) begin
+            decoded_reg_strb.bind_key[i0] = cpuif_req_masked & (cpuif_addr == 10'h250 + (10)'(i0) * 10'h4);
+        end
+        decoded_reg_strb.bind_record0 = cpuif_req_masked & (cpuif_addr == 10'h278);
+        decoded_reg_strb.bind_record1 = cpuif_req_masked & (cpuif_addr == 10'h27c);
+        decoded_reg_strb.bind_record2 = cpuif_req_masked & (cpuif_addr == 10'h280);
+        for(int i0=0; i0<4; i0++) begin
+            decoded_reg_strb.bind_secret[i0] = cpuif_req_masked & (cpuif_addr == 10'h290 + (10)'(i0) * 10'h4);
+        end
+        decoded_reg_strb.bind_flush = cpuif_req_masked & (cpuif_addr == 10'h2a0) & cpuif_req_is_wr;
+        decoded_reg_strb.bind_now = cpuif_req_masked & (cpuif_addr == 10'h2a4) & !cpuif_req_is_wr;
+        for(int i0=0; i0<2; i0++) begin
+            decoded_reg_strb.binding[i0].used = cpuif_req_masked & (cpuif_addr == 10'h2b0 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].stash = cpuif_req_masked & (cpuif_addr == 10'h2b4 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].created[0] = cpuif_req_masked & (cpuif_addr == 10'h2b8 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].created[1] = cpuif_req_masked & (cpuif_addr == 10'h2bc + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].removed[0] = cpuif_req_masked & (cpuif_addr == 10'h2c0 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].removed[1] = cpuif_req_masked & (cpuif_addr == 10'h2c4 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].refused[0] = cpuif_req_masked & (cpuif_addr == 10'h2c8 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].refused[1] = cpuif_req_masked & (cpuif_addr == 10'h2cc + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].moves[0] = cpuif_req_masked & (cpuif_addr == 10'h2d0 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].moves[1] = cpuif_req_masked & (cpuif_addr == 10'h2d4 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].undo_lost = cpuif_req_masked & (cpuif_addr == 10'h2d8 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+        end
+        decoded_reg_strb.event_status = cpuif_req_masked & (cpuif_addr == 10'h310) & !cpuif_req_is_wr;
+        decoded_reg_strb.event_lost = cpuif_req_masked & (cpuif_addr == 10'h314) & !cpuif_req_is_wr;
+        decoded_reg_strb.event_pop = cpuif_req_masked & (cpuif_addr == 10'h318) & cpuif_req_is_wr;
+        for(int i0=0; i0<14; i0++) begin
+            decoded_reg_strb.event_word[i0] = cpuif_req_masked & (cpuif_addr == 10'h320 + (10)'(i0) * 10'h4) & !cpuif_req_is_wr;
+        end
         decoded_err = '0;
         decoded_req_is_external = is_external;
     end
@@ -568,6 +628,136 @@ module hashgate_regs (
                 } value;
             } nd;
         } host_tx;
+        struct {
+            struct {
+                logic [5:0] next;
+                logic load_next;
+            } fast;
+            struct {
+                logic [5:0] next;
+                logic load_next;
+            } slow;
+        } bind_ticks;
+        struct {
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } op;
+            struct {
+                logic next;
+                logic load_next;
+            } affinity;
+        } bind_command;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } value;
+        } bind_session;
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } value;
+        } bind_key[10];
+        struct {
+            struct {
+                logic [9:0] next;
+                logic load_next;
+            } target;
+            struct {
+                logic [2:0] next;
+                logic load_next;
+            } state;
+            struct {
+                logic next;
+                logic load_next;
+            } fresh;
+        } bind_record0;
+        struct {
+            struct {
+                logic [11:0] next;
+                logic load_next;
+            } bucket;
+            struct {
+                logic [6:0] next;
+                logic load_next;
+            } rule;
+        } bind_record1;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } expires;
+        } bind_record2;
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } value;
+        } bind_secret[4];
+        struct {
+            struct {
+                logic next;
+                logic load_next;
+            } go;
+        } bind_flush;
+        struct {
+            struct {
+                struct {
+                    logic [63:0] next;
+                    logic load_next;
+                    logic incrthreshold;
+                    logic overflow;
+                } value;
+            } created;
+            struct {
+                struct {
+                    logic [63:0] next;
+                    logic load_next;
+                    logic incrthreshold;
+                    logic overflow;
+                } value;
+            } removed;
+            struct {
+                struct {
+                    logic [63:0] next;
+                    logic load_next;
+                    logic incrthreshold;
+                    logic overflow;
+                } value;
+            } refused;
+            struct {
+                struct {
+                    logic [63:0] next;
+                    logic load_next;
+                    logic incrthreshold;
+                    logic overflow;
+                } value;
+            } moves;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                    logic incrthreshold;
+                    logic overflow;
+                } value;
+            } undo_lost;
+        } binding[2];
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+                logic incrthreshold;
+                logic overflow;
+            } value;
+        } event_lost;
+        struct {
+            struct {
+                logic next;
+                logic load_next;
+            } pop;
+        } event_pop;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -771,6 +961,103 @@ module hashgate_regs (
                 } value;
             } nd;
         } host_tx;
+        struct {
+            struct {
+                logic [5:0] value;
+            } fast;
+            struct {
+                logic [5:0] value;
+            } slow;
+        } bind_ticks;
+        struct {
+            struct {
+                logic [1:0] value;
+            } op;
+            struct {
+                logic value;
+            } affinity;
+        } bind_command;
+        struct {
+            struct {
+                logic [15:0] value;
+            } value;
+        } bind_session;
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } bind_key[10];
+        struct {
+            struct {
+                logic [9:0] value;
+            } target;
+            struct {
+                logic [2:0] value;
+            } state;
+            struct {
+                logic value;
+            } fresh;
+        } bind_record0;
+        struct {
+            struct {
+                logic [11:0] value;
+            } bucket;
+            struct {
+                logic [6:0] value;
+            } rule;
+        } bind_record1;
+        struct {
+            struct {
+                logic [15:0] value;
+            } expires;
+        } bind_record2;
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } bind_secret[4];
+        struct {
+            struct {
+                logic value;
+            } go;
+        } bind_flush;
+        struct {
+            struct {
+                struct {
+                    logic [63:0] value;
+                } value;
+            } created;
+            struct {
+                struct {
+                    logic [63:0] value;
+                } value;
+            } removed;
+            struct {
+                struct {
+                    logic [63:0] value;
+                } value;
+            } refused;
+            struct {
+                struct {
+                    logic [63:0] value;
+                } value;
+            } moves;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } undo_lost;
+        } binding[2];
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } event_lost;
+        struct {
+            struct {
+                logic value;
+            } pop;
+        } event_pop;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -1859,6 +2146,550 @@ module hashgate_regs (
             end
         end
     end
+    // Field: hashgate_regs.bind_ticks.fast
+    always_comb begin
+        automatic logic [5:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_ticks.fast.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_ticks && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_ticks.fast.value & ~decoded_wr_biten[5:0]) | (decoded_wr_data[5:0] & decoded_wr_biten[5:0]);
+            load_next_c = '1;
+        end
+        field_combo.bind_ticks.fast.next = next_c;
+        field_combo.bind_ticks.fast.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_ticks.fast.value <= 6'h14;
+        end else begin
+            if(field_combo.bind_ticks.fast.load_next) begin
+                field_storage.bind_ticks.fast.value <= field_combo.bind_ticks.fast.next;
+            end
+        end
+    end
+    assign hwif_out.bind_ticks.fast.value = field_storage.bind_ticks.fast.value;
+    // Field: hashgate_regs.bind_ticks.slow
+    always_comb begin
+        automatic logic [5:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_ticks.slow.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_ticks && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_ticks.slow.value & ~decoded_wr_biten[13:8]) | (decoded_wr_data[13:8] & decoded_wr_biten[13:8]);
+            load_next_c = '1;
+        end
+        field_combo.bind_ticks.slow.next = next_c;
+        field_combo.bind_ticks.slow.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_ticks.slow.value <= 6'h1e;
+        end else begin
+            if(field_combo.bind_ticks.slow.load_next) begin
+                field_storage.bind_ticks.slow.value <= field_combo.bind_ticks.slow.next;
+            end
+        end
+    end
+    assign hwif_out.bind_ticks.slow.value = field_storage.bind_ticks.slow.value;
+    // Field: hashgate_regs.bind_command.op
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_command.op.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_command && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_command.op.value & ~decoded_wr_biten[1:0]) | (decoded_wr_data[1:0] & decoded_wr_biten[1:0]);
+            load_next_c = '1;
+        end
+        field_combo.bind_command.op.next = next_c;
+        field_combo.bind_command.op.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_command.op.value <= 2'h0;
+        end else begin
+            if(field_combo.bind_command.op.load_next) begin
+                field_storage.bind_command.op.value <= field_combo.bind_command.op.next;
+            end
+        end
+    end
+    assign hwif_out.bind_command.op.value = field_storage.bind_command.op.value;
+    assign hwif_out.bind_command.op.swmod = decoded_reg_strb.bind_command && decoded_req_is_wr && |(decoded_wr_biten[1:0]);
+    // Field: hashgate_regs.bind_command.affinity
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_command.affinity.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_command && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_command.affinity.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
+            load_next_c = '1;
+        end
+        field_combo.bind_command.affinity.next = next_c;
+        field_combo.bind_command.affinity.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_command.affinity.value <= 1'h0;
+        end else begin
+            if(field_combo.bind_command.affinity.load_next) begin
+                field_storage.bind_command.affinity.value <= field_combo.bind_command.affinity.next;
+            end
+        end
+    end
+    assign hwif_out.bind_command.affinity.value = field_storage.bind_command.affinity.value;
+    // Field: hashgate_regs.bind_session.value
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_session.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_session && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_session.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end else if(hwif_in.bind_session.value.we) begin // HW Write - we
+            next_c = hwif_in.bind_session.value.next;
+            load_next_c = '1;
+        end
+        field_combo.bind_session.value.next = next_c;
+        field_combo.bind_session.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_session.value.value <= 16'h0;
+        end else begin
+            if(field_combo.bind_session.value.load_next) begin
+                field_storage.bind_session.value.value <= field_combo.bind_session.value.next;
+            end
+        end
+    end
+    assign hwif_out.bind_session.value.value = field_storage.bind_session.value.value;
+    for(genvar i0=0; i0<10; i0++) begin
+        // Field: hashgate_regs.bind_key[].value
+        always_comb begin
+            automatic logic [31:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.bind_key[i0].value.value;
+            load_next_c = '0;
+            if(decoded_reg_strb.bind_key[i0] && decoded_req_is_wr) begin // SW write
+                next_c = (field_storage.bind_key[i0].value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+                load_next_c = '1;
+            end else if(hwif_in.bind_key[i0].value.we) begin // HW Write - we
+                next_c = hwif_in.bind_key[i0].value.next;
+                load_next_c = '1;
+            end
+            field_combo.bind_key[i0].value.next = next_c;
+            field_combo.bind_key[i0].value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.bind_key[i0].value.value <= 32'h0;
+            end else begin
+                if(field_combo.bind_key[i0].value.load_next) begin
+                    field_storage.bind_key[i0].value.value <= field_combo.bind_key[i0].value.next;
+                end
+            end
+        end
+        assign hwif_out.bind_key[i0].value.value = field_storage.bind_key[i0].value.value;
+    end
+    // Field: hashgate_regs.bind_record0.target
+    always_comb begin
+        automatic logic [9:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_record0.target.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_record0 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_record0.target.value & ~decoded_wr_biten[9:0]) | (decoded_wr_data[9:0] & decoded_wr_biten[9:0]);
+            load_next_c = '1;
+        end else if(hwif_in.bind_record0.target.we) begin // HW Write - we
+            next_c = hwif_in.bind_record0.target.next;
+            load_next_c = '1;
+        end
+        field_combo.bind_record0.target.next = next_c;
+        field_combo.bind_record0.target.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_record0.target.value <= 10'h0;
+        end else begin
+            if(field_combo.bind_record0.target.load_next) begin
+                field_storage.bind_record0.target.value <= field_combo.bind_record0.target.next;
+            end
+        end
+    end
+    assign hwif_out.bind_record0.target.value = field_storage.bind_record0.target.value;
+    // Field: hashgate_regs.bind_record0.state
+    always_comb begin
+        automatic logic [2:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_record0.state.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_record0 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_record0.state.value & ~decoded_wr_biten[18:16]) | (decoded_wr_data[18:16] & decoded_wr_biten[18:16]);
+            load_next_c = '1;
+        end else if(hwif_in.bind_record0.state.we) begin // HW Write - we
+            next_c = hwif_in.bind_record0.state.next;
+            load_next_c = '1;
+        end
+        field_combo.bind_record0.state.next = next_c;
+        field_combo.bind_record0.state.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_record0.state.value <= 3'h0;
+        end else begin
+            if(field_combo.bind_record0.state.load_next) begin
+                field_storage.bind_record0.state.value <= field_combo.bind_record0.state.next;
+            end
+        end
+    end
+    assign hwif_out.bind_record0.state.value = field_storage.bind_record0.state.value;
+    // Field: hashgate_regs.bind_record0.fresh
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_record0.fresh.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_record0 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_record0.fresh.value & ~decoded_wr_biten[24:24]) | (decoded_wr_data[24:24] & decoded_wr_biten[24:24]);
+            load_next_c = '1;
+        end else if(hwif_in.bind_record0.fresh.we) begin // HW Write - we
+            next_c = hwif_in.bind_record0.fresh.next;
+            load_next_c = '1;
+        end
+        field_combo.bind_record0.fresh.next = next_c;
+        field_combo.bind_record0.fresh.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_record0.fresh.value <= 1'h0;
+        end else begin
+            if(field_combo.bind_record0.fresh.load_next) begin
+                field_storage.bind_record0.fresh.value <= field_combo.bind_record0.fresh.next;
+            end
+        end
+    end
+    assign hwif_out.bind_record0.fresh.value = field_storage.bind_record0.fresh.value;
+    // Field: hashgate_regs.bind_record1.bucket
+    always_comb begin
+        automatic logic [11:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_record1.bucket.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_record1 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_record1.bucket.value & ~decoded_wr_biten[11:0]) | (decoded_wr_data[11:0] & decoded_wr_biten[11:0]);
+            load_next_c = '1;
+        end else if(hwif_in.bind_record1.bucket.we) begin // HW Write - we
+            next_c = hwif_in.bind_record1.bucket.next;
+            load_next_c = '1;
+        end
+        field_combo.bind_record1.bucket.next = next_c;
+        field_combo.bind_record1.bucket.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_record1.bucket.value <= 12'h0;
+        end else begin
+            if(field_combo.bind_record1.bucket.load_next) begin
+                field_storage.bind_record1.bucket.value <= field_combo.bind_record1.bucket.next;
+            end
+        end
+    end
+    assign hwif_out.bind_record1.bucket.value = field_storage.bind_record1.bucket.value;
+    // Field: hashgate_regs.bind_record1.rule
+    always_comb begin
+        automatic logic [6:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_record1.rule.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_record1 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_record1.rule.value & ~decoded_wr_biten[22:16]) | (decoded_wr_data[22:16] & decoded_wr_biten[22:16]);
+            load_next_c = '1;
+        end else if(hwif_in.bind_record1.rule.we) begin // HW Write - we
+            next_c = hwif_in.bind_record1.rule.next;
+            load_next_c = '1;
+        end
+        field_combo.bind_record1.rule.next = next_c;
+        field_combo.bind_record1.rule.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_record1.rule.value <= 7'h0;
+        end else begin
+            if(field_combo.bind_record1.rule.load_next) begin
+                field_storage.bind_record1.rule.value <= field_combo.bind_record1.rule.next;
+            end
+        end
+    end
+    assign hwif_out.bind_record1.rule.value = field_storage.bind_record1.rule.value;
+    // Field: hashgate_regs.bind_record2.expires
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_record2.expires.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_record2 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_record2.expires.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end else if(hwif_in.bind_record2.expires.we) begin // HW Write - we
+            next_c = hwif_in.bind_record2.expires.next;
+            load_next_c = '1;
+        end
+        field_combo.bind_record2.expires.next = next_c;
+        field_combo.bind_record2.expires.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_record2.expires.value <= 16'h0;
+        end else begin
+            if(field_combo.bind_record2.expires.load_next) begin
+                field_storage.bind_record2.expires.value <= field_combo.bind_record2.expires.next;
+            end
+        end
+    end
+    assign hwif_out.bind_record2.expires.value = field_storage.bind_record2.expires.value;
+    for(genvar i0=0; i0<4; i0++) begin
+        // Field: hashgate_regs.bind_secret[].value
+        always_comb begin
+            automatic logic [31:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.bind_secret[i0].value.value;
+            load_next_c = '0;
+            if(decoded_reg_strb.bind_secret[i0] && decoded_req_is_wr) begin // SW write
+                next_c = (field_storage.bind_secret[i0].value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+                load_next_c = '1;
+            end
+            field_combo.bind_secret[i0].value.next = next_c;
+            field_combo.bind_secret[i0].value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.bind_secret[i0].value.value <= 32'h0;
+            end else begin
+                if(field_combo.bind_secret[i0].value.load_next) begin
+                    field_storage.bind_secret[i0].value.value <= field_combo.bind_secret[i0].value.next;
+                end
+            end
+        end
+        assign hwif_out.bind_secret[i0].value.value = field_storage.bind_secret[i0].value.value;
+    end
+    // Field: hashgate_regs.bind_flush.go
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_flush.go.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_flush && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_flush.go.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.bind_flush.go.next = next_c;
+        field_combo.bind_flush.go.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_flush.go.value <= 1'h0;
+        end else begin
+            if(field_combo.bind_flush.go.load_next) begin
+                field_storage.bind_flush.go.value <= field_combo.bind_flush.go.next;
+            end
+        end
+    end
+    assign hwif_out.bind_flush.go.value = field_storage.bind_flush.go.value;
+    for(genvar i0=0; i0<2; i0++) begin
+        // Field: hashgate_regs.binding[].created.value
+        always_comb begin
+            automatic logic [63:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.binding[i0].created.value.value;
+            load_next_c = '0;
+
+            if(hwif_in.binding[i0].created.value.incr) begin // increment
+                field_combo.binding[i0].created.value.overflow = (((65)'(next_c) + 64'h1) > 65'hffffffffffffffff);
+                next_c = next_c + 64'h1;
+                load_next_c = '1;
+            end else begin
+                field_combo.binding[i0].created.value.overflow = '0;
+            end
+            field_combo.binding[i0].created.value.incrthreshold = (field_storage.binding[i0].created.value.value >= 64'hffffffffffffffff);
+            field_combo.binding[i0].created.value.next = next_c;
+            field_combo.binding[i0].created.value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.binding[i0].created.value.value <= 64'h0;
+            end else begin
+                if(field_combo.binding[i0].created.value.load_next) begin
+                    field_storage.binding[i0].created.value.value <= field_combo.binding[i0].created.value.next;
+                end
+            end
+        end
+        // Field: hashgate_regs.binding[].removed.value
+        always_comb begin
+            automatic logic [63:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.binding[i0].removed.value.value;
+            load_next_c = '0;
+
+            if(hwif_in.binding[i0].removed.value.incr) begin // increment
+                field_combo.binding[i0].removed.value.overflow = (((65)'(next_c) + 64'h1) > 65'hffffffffffffffff);
+                next_c = next_c + 64'h1;
+                load_next_c = '1;
+            end else begin
+                field_combo.binding[i0].removed.value.overflow = '0;
+            end
+            field_combo.binding[i0].removed.value.incrthreshold = (field_storage.binding[i0].removed.value.value >= 64'hffffffffffffffff);
+            field_combo.binding[i0].removed.value.next = next_c;
+            field_combo.binding[i0].removed.value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.binding[i0].removed.value.value <= 64'h0;
+            end else begin
+                if(field_combo.binding[i0].removed.value.load_next) begin
+                    field_storage.binding[i0].removed.value.value <= field_combo.binding[i0].removed.value.next;
+                end
+            end
+        end
+        // Field: hashgate_regs.binding[].refused.value
+        always_comb begin
+            automatic logic [63:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.binding[i0].refused.value.value;
+            load_next_c = '0;
+
+            if(hwif_in.binding[i0].refused.value.incr) begin // increment
+                field_combo.binding[i0].refused.value.overflow = (((65)'(next_c) + 64'h1) > 65'hffffffffffffffff);
+                next_c = next_c + 64'h1;
+                load_next_c = '1;
+            end else begin
+                field_combo.binding[i0].refused.value.overflow = '0;
+            end
+            field_combo.binding[i0].refused.value.incrthreshold = (field_storage.binding[i0].refused.value.value >= 64'hffffffffffffffff);
+            field_combo.binding[i0].refused.value.next = next_c;
+            field_combo.binding[i0].refused.value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.binding[i0].refused.value.value <= 64'h0;
+            end else begin
+                if(field_combo.binding[i0].refused.value.load_next) begin
+                    field_storage.binding[i0].refused.value.value <= field_combo.binding[i0].refused.value.next;
+                end
+            end
+        end
+        // Field: hashgate_regs.binding[].moves.value
+        always_comb begin
+            automatic logic [63:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.binding[i0].moves.value.value;
+            load_next_c = '0;
+
+            if(hwif_in.binding[i0].moves.value.incr) begin // increment
+                field_combo.binding[i0].moves.value.overflow = (((65)'(next_c) + 64'h1) > 65'hffffffffffffffff);
+                next_c = next_c + 64'h1;
+                load_next_c = '1;
+            end else begin
+                field_combo.binding[i0].moves.value.overflow = '0;
+            end
+            field_combo.binding[i0].moves.value.incrthreshold = (field_storage.binding[i0].moves.value.value >= 64'hffffffffffffffff);
+            field_combo.binding[i0].moves.value.next = next_c;
+            field_combo.binding[i0].moves.value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.binding[i0].moves.value.value <= 64'h0;
+            end else begin
+                if(field_combo.binding[i0].moves.value.load_next) begin
+                    field_storage.binding[i0].moves.value.value <= field_combo.binding[i0].moves.value.next;
+                end
+            end
+        end
+        // Field: hashgate_regs.binding[].undo_lost.value
+        always_comb begin
+            automatic logic [31:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.binding[i0].undo_lost.value.value;
+            load_next_c = '0;
+
+            if(hwif_in.binding[i0].undo_lost.value.incr) begin // increment
+                field_combo.binding[i0].undo_lost.value.overflow = (((33)'(next_c) + 32'h1) > 33'hffffffff);
+                next_c = next_c + 32'h1;
+                load_next_c = '1;
+            end else begin
+                field_combo.binding[i0].undo_lost.value.overflow = '0;
+            end
+            field_combo.binding[i0].undo_lost.value.incrthreshold = (field_storage.binding[i0].undo_lost.value.value >= 32'hffffffff);
+            field_combo.binding[i0].undo_lost.value.next = next_c;
+            field_combo.binding[i0].undo_lost.value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.binding[i0].undo_lost.value.value <= 32'h0;
+            end else begin
+                if(field_combo.binding[i0].undo_lost.value.load_next) begin
+                    field_storage.binding[i0].undo_lost.value.value <= field_combo.binding[i0].undo_lost.value.next;
+                end
+            end
+        end
+    end
+    // Field: hashgate_regs.event_lost.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_lost.value.value;
+        load_next_c = '0;
+
+        if(hwif_in.event_lost.value.incr) begin // increment
+            field_combo.event_lost.value.overflow = (((33)'(next_c) + hwif_in.event_lost.value.incrvalue) > 33'hffffffff);
+            next_c = next_c + hwif_in.event_lost.value.incrvalue;
+            load_next_c = '1;
+        end else begin
+            field_combo.event_lost.value.overflow = '0;
+        end
+        field_combo.event_lost.value.incrthreshold = (field_storage.event_lost.value.value >= 32'hffffffff);
+        field_combo.event_lost.value.next = next_c;
+        field_combo.event_lost.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_lost.value.value <= 32'h0;
+        end else begin
+            if(field_combo.event_lost.value.load_next) begin
+                field_storage.event_lost.value.value <= field_combo.event_lost.value.next;
+            end
+        end
+    end
+    // Field: hashgate_regs.event_pop.pop
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_pop.pop.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_pop && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_pop.pop.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.event_pop.pop.next = next_c;
+        field_combo.event_pop.pop.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_pop.pop.value <= 1'h0;
+        end else begin
+            if(field_combo.event_pop.pop.load_next) begin
+                field_storage.event_pop.pop.value <= field_combo.event_pop.pop.next;
+            end
+        end
+    end
+    assign hwif_out.event_pop.pop.value = field_storage.event_pop.pop.value;
 
     //--------------------------------------------------------------------------
     // Read double-buffers
@@ -1901,6 +2732,20 @@ module hashgate_regs (
                 logic [63:0] data;
             } nd;
         } host_tx;
+        struct {
+            struct {
+                logic [63:0] data;
+            } created;
+            struct {
+                logic [63:0] data;
+            } removed;
+            struct {
+                logic [63:0] data;
+            } refused;
+            struct {
+                logic [63:0] data;
+            } moves;
+        } binding[2];
     } rbuf_storage_t;
     rbuf_storage_t rbuf_storage;
 
@@ -1959,6 +2804,28 @@ module hashgate_regs (
     always_ff @(posedge clk) begin
         if(decoded_reg_strb.host_tx.nd[0] && !decoded_req_is_wr) begin
             rbuf_storage.host_tx.nd.data[63:0] <= field_storage.host_tx.nd.value.value;
+        end
+    end
+    for(genvar i0=0; i0<2; i0++) begin
+        always_ff @(posedge clk) begin
+            if(decoded_reg_strb.binding[i0].created[0] && !decoded_req_is_wr) begin
+                rbuf_storage.binding[i0].created.data[63:0] <= field_storage.binding[i0].created.value.value;
+            end
+        end
+        always_ff @(posedge clk) begin
+            if(decoded_reg_strb.binding[i0].removed[0] && !decoded_req_is_wr) begin
+                rbuf_storage.binding[i0].removed.data[63:0] <= field_storage.binding[i0].removed.value.value;
+            end
+        end
+        always_ff @(posedge clk) begin
+            if(decoded_reg_strb.binding[i0].refused[0] && !decoded_req_is_wr) begin
+                rbuf_storage.binding[i0].refused.data[63:0] <= field_storage.binding[i0].refused.value.value;
+            end
+        end
+        always_ff @(posedge clk) begin
+            if(decoded_reg_strb.binding[i0].moves[0] && !decoded_req_is_wr) begin
+                rbuf_storage.binding[i0].moves.data[63:0] <= field_storage.binding[i0].moves.value.value;
+            end
         end
     end
 
@@ -2053,6 +2920,9 @@ module hashgate_regs (
             readback_data_var[ad_hi(10'h18)][15:0] = hwif_in.build3.multicast.next;
             readback_data_var[ad_hi(10'h18)][31:16] = hwif_in.build3.exact_rows.next;
         end
+        if(ad_low(rd_mux_addr) == ad_low(10'h1c)) begin
+            readback_data_var[ad_hi(10'h1c)][31:0] = hwif_in.build4.bindings.next;
+        end
         if(ad_low(rd_mux_addr) == ad_low(10'h20)) begin
             readback_data_var[ad_hi(10'h20)][0] = field_storage.control.enable.value;
             readback_data_var[ad_hi(10'h20)][1] = field_storage.control.icmp_owner.value;
@@ -2067,6 +2937,7 @@ module hashgate_regs (
             readback_data_var[ad_hi(10'h28)][2] = hwif_in.status.commit_busy.next;
             readback_data_var[ad_hi(10'h28)][3] = hwif_in.status.check_busy.next;
             readback_data_var[ad_hi(10'h28)][4] = hwif_in.status.lease_armed.next;
+            readback_data_var[ad_hi(10'h28)][5] = hwif_in.status.bind_ready.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h2c)) begin
             readback_data_var[ad_hi(10'h2c)][0] = field_storage.fault.commit_refused.value;
@@ -2236,6 +3107,95 @@ module hashgate_regs (
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h22c)) begin
             readback_data_var[ad_hi(10'h22c)] = rbuf_storage.host_tx.nd.data[63:32];
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h240)) begin
+            readback_data_var[ad_hi(10'h240)][5:0] = field_storage.bind_ticks.fast.value;
+            readback_data_var[ad_hi(10'h240)][13:8] = field_storage.bind_ticks.slow.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h244)) begin
+            readback_data_var[ad_hi(10'h244)][1:0] = field_storage.bind_command.op.value;
+            readback_data_var[ad_hi(10'h244)][4] = field_storage.bind_command.affinity.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h248)) begin
+            readback_data_var[ad_hi(10'h248)][0] = hwif_in.bind_status.busy.next;
+            readback_data_var[ad_hi(10'h248)][1] = hwif_in.bind_status.ok.next;
+            readback_data_var[ad_hi(10'h248)][2] = hwif_in.bind_status.again.next;
+            readback_data_var[ad_hi(10'h248)][3] = hwif_in.bind_status.full.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h24c)) begin
+            readback_data_var[ad_hi(10'h24c)][15:0] = field_storage.bind_session.value.value;
+        end
+        for(int i0=0; i0<10; i0++) begin
+            if(ad_low(rd_mux_addr) == ad_low(10'h250 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'h250 + (10)'(i0) * 10'h4)][31:0] = field_storage.bind_key[i0].value.value;
+            end
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h278)) begin
+            readback_data_var[ad_hi(10'h278)][9:0] = field_storage.bind_record0.target.value;
+            readback_data_var[ad_hi(10'h278)][18:16] = field_storage.bind_record0.state.value;
+            readback_data_var[ad_hi(10'h278)][24] = field_storage.bind_record0.fresh.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h27c)) begin
+            readback_data_var[ad_hi(10'h27c)][11:0] = field_storage.bind_record1.bucket.value;
+            readback_data_var[ad_hi(10'h27c)][22:16] = field_storage.bind_record1.rule.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h280)) begin
+            readback_data_var[ad_hi(10'h280)][15:0] = field_storage.bind_record2.expires.value;
+        end
+        for(int i0=0; i0<4; i0++) begin
+            if(ad_low(rd_mux_addr) == ad_low(10'h290 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'h290 + (10)'(i0) * 10'h4)][31:0] = field_storage.bind_secret[i0].value.value;
+            end
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h2a4)) begin
+            readback_data_var[ad_hi(10'h2a4)][15:0] = hwif_in.bind_now.fast.next;
+            readback_data_var[ad_hi(10'h2a4)][31:16] = hwif_in.bind_now.slow.next;
+        end
+        for(int i0=0; i0<2; i0++) begin
+            if(ad_low(rd_mux_addr) == ad_low(10'h2b0 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2b0 + (10)'(i0) * 10'h30)][31:0] = hwif_in.binding[i0].used.value.next;
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2b4 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2b4 + (10)'(i0) * 10'h30)][31:0] = hwif_in.binding[i0].stash.value.next;
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2b8 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2b8 + (10)'(i0) * 10'h30)][31:0] = field_storage.binding[i0].created.value.value[31:0];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2bc + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2bc + (10)'(i0) * 10'h30)] = rbuf_storage.binding[i0].created.data[63:32];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2c0 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2c0 + (10)'(i0) * 10'h30)][31:0] = field_storage.binding[i0].removed.value.value[31:0];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2c4 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2c4 + (10)'(i0) * 10'h30)] = rbuf_storage.binding[i0].removed.data[63:32];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2c8 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2c8 + (10)'(i0) * 10'h30)][31:0] = field_storage.binding[i0].refused.value.value[31:0];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2cc + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2cc + (10)'(i0) * 10'h30)] = rbuf_storage.binding[i0].refused.data[63:32];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2d0 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2d0 + (10)'(i0) * 10'h30)][31:0] = field_storage.binding[i0].moves.value.value[31:0];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2d4 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2d4 + (10)'(i0) * 10'h30)] = rbuf_storage.binding[i0].moves.data[63:32];
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2d8 + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2d8 + (10)'(i0) * 10'h30)][31:0] = field_storage.binding[i0].undo_lost.value.value;
+            end
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h310)) begin
+            readback_data_var[ad_hi(10'h310)][0] = hwif_in.event_status.valid.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h314)) begin
+            readback_data_var[ad_hi(10'h314)][31:0] = field_storage.event_lost.value.value;
+        end
+        for(int i0=0; i0<14; i0++) begin
+            if(ad_low(rd_mux_addr) == ad_low(10'h320 + (10)'(i0) * 10'h4)) begin
+                readback_data_var[ad_hi(10'h320 + (10)'(i0) * 10'h4)][31:0] = hwif_in.event_word[i0].value.next;
+            end
         end
         readback_data_rt_c = readback_data_var;
     end

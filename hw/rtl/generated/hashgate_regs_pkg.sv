@@ -8,7 +8,7 @@ package hashgate_regs_pkg;
 
     localparam HASHGATE_REGS_DATA_WIDTH = 32;
     localparam HASHGATE_REGS_MIN_ADDR_WIDTH = 10;
-    localparam HASHGATE_REGS_SIZE = 'h230;
+    localparam HASHGATE_REGS_SIZE = 'h358;
 
     typedef struct {
         logic [7:0] next;
@@ -86,6 +86,14 @@ package hashgate_regs_pkg;
     } hashgate_regs__build3__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } hashgate_regs__build4__bindings__in_t;
+
+    typedef struct {
+        hashgate_regs__build4__bindings__in_t bindings;
+    } hashgate_regs__build4__in_t;
+
+    typedef struct {
         logic next;
     } hashgate_regs__status__ready__in_t;
 
@@ -106,11 +114,16 @@ package hashgate_regs_pkg;
     } hashgate_regs__status__lease_armed__in_t;
 
     typedef struct {
+        logic next;
+    } hashgate_regs__status__bind_ready__in_t;
+
+    typedef struct {
         hashgate_regs__status__ready__in_t ready;
         hashgate_regs__status__lease_expired__in_t lease_expired;
         hashgate_regs__status__commit_busy__in_t commit_busy;
         hashgate_regs__status__check_busy__in_t check_busy;
         hashgate_regs__status__lease_armed__in_t lease_armed;
+        hashgate_regs__status__bind_ready__in_t bind_ready;
     } hashgate_regs__status__in_t;
 
     typedef struct {
@@ -345,11 +358,202 @@ package hashgate_regs_pkg;
     } hashgate_regs__host_tx__in_t;
 
     typedef struct {
+        logic next;
+    } hashgate_regs__bind_status__busy__in_t;
+
+    typedef struct {
+        logic next;
+    } hashgate_regs__bind_status__ok__in_t;
+
+    typedef struct {
+        logic next;
+    } hashgate_regs__bind_status__again__in_t;
+
+    typedef struct {
+        logic next;
+    } hashgate_regs__bind_status__full__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_status__busy__in_t busy;
+        hashgate_regs__bind_status__ok__in_t ok;
+        hashgate_regs__bind_status__again__in_t again;
+        hashgate_regs__bind_status__full__in_t full;
+    } hashgate_regs__bind_status__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+        logic we;
+    } hashgate_regs__bind_session__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_session__value__in_t value;
+    } hashgate_regs__bind_session__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+        logic we;
+    } hashgate_regs__bind_keyx__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_keyx__value__in_t value;
+    } hashgate_regs__bind_keyx__in_t;
+
+    typedef struct {
+        logic [9:0] next;
+        logic we;
+    } hashgate_regs__bind_record0__target__in_t;
+
+    typedef struct {
+        logic [2:0] next;
+        logic we;
+    } hashgate_regs__bind_record0__state__in_t;
+
+    typedef struct {
+        logic next;
+        logic we;
+    } hashgate_regs__bind_record0__fresh__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_record0__target__in_t target;
+        hashgate_regs__bind_record0__state__in_t state;
+        hashgate_regs__bind_record0__fresh__in_t fresh;
+    } hashgate_regs__bind_record0__in_t;
+
+    typedef struct {
+        logic [11:0] next;
+        logic we;
+    } hashgate_regs__bind_record1__bucket__in_t;
+
+    typedef struct {
+        logic [6:0] next;
+        logic we;
+    } hashgate_regs__bind_record1__rule__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_record1__bucket__in_t bucket;
+        hashgate_regs__bind_record1__rule__in_t rule;
+    } hashgate_regs__bind_record1__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+        logic we;
+    } hashgate_regs__bind_record2__expires__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_record2__expires__in_t expires;
+    } hashgate_regs__bind_record2__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } hashgate_regs__bind_now__fast__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } hashgate_regs__bind_now__slow__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_now__fast__in_t fast;
+        hashgate_regs__bind_now__slow__in_t slow;
+    } hashgate_regs__bind_now__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } hashgate_regs__bindingx__used__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__used__value__in_t value;
+    } hashgate_regs__bindingx__used__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } hashgate_regs__bindingx__stash__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__stash__value__in_t value;
+    } hashgate_regs__bindingx__stash__in_t;
+
+    typedef struct {
+        logic incr;
+    } hashgate_regs__bindingx__created__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__created__value__in_t value;
+    } hashgate_regs__bindingx__created__in_t;
+
+    typedef struct {
+        logic incr;
+    } hashgate_regs__bindingx__removed__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__removed__value__in_t value;
+    } hashgate_regs__bindingx__removed__in_t;
+
+    typedef struct {
+        logic incr;
+    } hashgate_regs__bindingx__refused__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__refused__value__in_t value;
+    } hashgate_regs__bindingx__refused__in_t;
+
+    typedef struct {
+        logic incr;
+    } hashgate_regs__bindingx__moves__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__moves__value__in_t value;
+    } hashgate_regs__bindingx__moves__in_t;
+
+    typedef struct {
+        logic incr;
+    } hashgate_regs__bindingx__undo_lost__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__undo_lost__value__in_t value;
+    } hashgate_regs__bindingx__undo_lost__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__used__in_t used;
+        hashgate_regs__bindingx__stash__in_t stash;
+        hashgate_regs__bindingx__created__in_t created;
+        hashgate_regs__bindingx__removed__in_t removed;
+        hashgate_regs__bindingx__refused__in_t refused;
+        hashgate_regs__bindingx__moves__in_t moves;
+        hashgate_regs__bindingx__undo_lost__in_t undo_lost;
+    } hashgate_regs__bindingx__in_t;
+
+    typedef struct {
+        logic next;
+    } hashgate_regs__event_status__valid__in_t;
+
+    typedef struct {
+        hashgate_regs__event_status__valid__in_t valid;
+    } hashgate_regs__event_status__in_t;
+
+    typedef struct {
+        logic incr;
+        logic [1:0] incrvalue;
+    } hashgate_regs__event_lost__value__in_t;
+
+    typedef struct {
+        hashgate_regs__event_lost__value__in_t value;
+    } hashgate_regs__event_lost__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } hashgate_regs__event_wordx__value__in_t;
+
+    typedef struct {
+        hashgate_regs__event_wordx__value__in_t value;
+    } hashgate_regs__event_wordx__in_t;
+
+    typedef struct {
         hashgate_regs__build0__in_t build0;
         hashgate_regs__build1__in_t build1;
         hashgate_regs__build2__in_t build2;
         hashgate_regs__clock_khz__in_t clock_khz;
         hashgate_regs__build3__in_t build3;
+        hashgate_regs__build4__in_t build4;
         hashgate_regs__status__in_t status;
         hashgate_regs__fault__in_t fault;
         hashgate_regs__table_index__in_t table_index;
@@ -369,6 +573,17 @@ package hashgate_regs_pkg;
         hashgate_regs__scrub_map__in_t scrub_map;
         hashgate_regs__portx__in_t port[2];
         hashgate_regs__host_tx__in_t host_tx;
+        hashgate_regs__bind_status__in_t bind_status;
+        hashgate_regs__bind_session__in_t bind_session;
+        hashgate_regs__bind_keyx__in_t bind_key[10];
+        hashgate_regs__bind_record0__in_t bind_record0;
+        hashgate_regs__bind_record1__in_t bind_record1;
+        hashgate_regs__bind_record2__in_t bind_record2;
+        hashgate_regs__bind_now__in_t bind_now;
+        hashgate_regs__bindingx__in_t binding[2];
+        hashgate_regs__event_status__in_t event_status;
+        hashgate_regs__event_lost__in_t event_lost;
+        hashgate_regs__event_wordx__in_t event_word[14];
     } hashgate_regs__in_t;
 
     typedef struct {
@@ -600,6 +815,112 @@ package hashgate_regs_pkg;
     } hashgate_regs__scrub_interval__out_t;
 
     typedef struct {
+        logic [5:0] value;
+    } hashgate_regs__bind_ticks__fast__out_t;
+
+    typedef struct {
+        logic [5:0] value;
+    } hashgate_regs__bind_ticks__slow__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_ticks__fast__out_t fast;
+        hashgate_regs__bind_ticks__slow__out_t slow;
+    } hashgate_regs__bind_ticks__out_t;
+
+    typedef struct {
+        logic [1:0] value;
+        logic swmod;
+    } hashgate_regs__bind_command__op__out_t;
+
+    typedef struct {
+        logic value;
+    } hashgate_regs__bind_command__affinity__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_command__op__out_t op;
+        hashgate_regs__bind_command__affinity__out_t affinity;
+    } hashgate_regs__bind_command__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } hashgate_regs__bind_session__value__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_session__value__out_t value;
+    } hashgate_regs__bind_session__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } hashgate_regs__bind_keyx__value__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_keyx__value__out_t value;
+    } hashgate_regs__bind_keyx__out_t;
+
+    typedef struct {
+        logic [9:0] value;
+    } hashgate_regs__bind_record0__target__out_t;
+
+    typedef struct {
+        logic [2:0] value;
+    } hashgate_regs__bind_record0__state__out_t;
+
+    typedef struct {
+        logic value;
+    } hashgate_regs__bind_record0__fresh__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_record0__target__out_t target;
+        hashgate_regs__bind_record0__state__out_t state;
+        hashgate_regs__bind_record0__fresh__out_t fresh;
+    } hashgate_regs__bind_record0__out_t;
+
+    typedef struct {
+        logic [11:0] value;
+    } hashgate_regs__bind_record1__bucket__out_t;
+
+    typedef struct {
+        logic [6:0] value;
+    } hashgate_regs__bind_record1__rule__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_record1__bucket__out_t bucket;
+        hashgate_regs__bind_record1__rule__out_t rule;
+    } hashgate_regs__bind_record1__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } hashgate_regs__bind_record2__expires__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_record2__expires__out_t expires;
+    } hashgate_regs__bind_record2__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } hashgate_regs__bind_secretx__value__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_secretx__value__out_t value;
+    } hashgate_regs__bind_secretx__out_t;
+
+    typedef struct {
+        logic value;
+    } hashgate_regs__bind_flush__go__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_flush__go__out_t go;
+    } hashgate_regs__bind_flush__out_t;
+
+    typedef struct {
+        logic value;
+    } hashgate_regs__event_pop__pop__out_t;
+
+    typedef struct {
+        hashgate_regs__event_pop__pop__out_t pop;
+    } hashgate_regs__event_pop__out_t;
+
+    typedef struct {
         hashgate_regs__control__out_t control;
         hashgate_regs__full_reset__out_t full_reset;
         hashgate_regs__station_mac_low__out_t station_mac_low;
@@ -622,5 +943,15 @@ package hashgate_regs_pkg;
         hashgate_regs__lease_deadline__out_t lease_deadline;
         hashgate_regs__lease_ctrl__out_t lease_ctrl;
         hashgate_regs__scrub_interval__out_t scrub_interval;
+        hashgate_regs__bind_ticks__out_t bind_ticks;
+        hashgate_regs__bind_command__out_t bind_command;
+        hashgate_regs__bind_session__out_t bind_session;
+        hashgate_regs__bind_keyx__out_t bind_key[10];
+        hashgate_regs__bind_record0__out_t bind_record0;
+        hashgate_regs__bind_record1__out_t bind_record1;
+        hashgate_regs__bind_record2__out_t bind_record2;
+        hashgate_regs__bind_secretx__out_t bind_secret[4];
+        hashgate_regs__bind_flush__out_t bind_flush;
+        hashgate_regs__event_pop__out_t event_pop;
     } hashgate_regs__out_t;
 endpackage

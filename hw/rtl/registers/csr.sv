@@ -10,10 +10,13 @@
 // Tables     `cfg_req_o`; the answer to a read is on `cfg_rdata_i` CFG_LATENCY cycles later.
 // Pipeline   `settings_o`, `gen_o`, `banks_o` and `lease_ok_o` may change in any cycle; a frame samples the last three once.
 // Counters   one pulse per event.
+// Bindings   clocks, secret, host operations and events of the binding tables; their queue of events is inside.
 `resetall
 `default_nettype none
 `include "hashgate_assert.svh"
 module csr
+    import binding_pkg::*;
+    import binding_stage_pkg::*;
     import hashgate_cfg_pkg::*;
     import hashgate_defs_pkg::*;
     import hashgate_pkg::*;
@@ -49,6 +52,16 @@ module csr
     output logic                     gen_o,
     output banks_t [1:0]             banks_o,
     output logic                     lease_ok_o,
+    // binding tables
+    output logic                     binding_reset_o,    // empties both tables
+    output logic [127:0]             binding_secret_o,
+    output ticks_t                   fast_now_o,
+    output ticks_t                   slow_now_o,
+    output host_request_t [1:0]      host_request_o,
+    input  wire host_answer_t [1:0]  host_answer_i,
+    input  wire logic [1:0]          binding_event_valid_i,
+    input  wire binding_event_t [1:0] binding_event_i,
+    input  wire binding_status_t [1:0] binding_status_i,
     // events
     input  wire logic                parity_error_i,     // a table word that a frame consulted
     input  wire logic [PORTS-1:0]    port_overrun_i,     // a frame lost before the pipeline
@@ -247,6 +260,88 @@ module csr
         host_nd_q      <= host_tx_nd_i;
     end
 
+    // ---- binding tables ---------------------------------------------------------------------------------------------------------
+    // A tick is a bit of the time base; chosen in two cycles.
+    ticks_t fast_next, slow_next;
+    assign fast_next = 16'(time_ns >> hwif_out.bind_ticks.fast.value);
+    assign slow_next = 16'(time_ns >> hwif_out.bind_ticks.slow.value);
+    always_ff @(posedge clk) begin
+        fast_now_o       <= fast_next;
+        slow_now_o       <= slow_next;
+        binding_reset_o  <= rst || hwif_out.bind_flush.go.value;
+        binding_secret_o <= {hwif_out.bind_secret[3].value.value, hwif_out.bind_secret[2].value.value,
+                             hwif_out.bind_secret[1].value.value, hwif_out.bind_secret[0].value.value};
+    end
+
+    // One operation at a time, on one of the tables.
+    host_request_t request_next;
+    host_answer_t  answer;
+    logic          start_bind_q, bind_busy, answered;
+    logic [1:0]    bind_pending;
+    logic [2:0]    bind_result;  // full, again, ok
+    always_comb begin
+        request_next                = '0;
+        request_next.op             = binding_host_e'(hwif_out.bind_command.op.value);
+        request_next.session        = session_t'(hwif_out.bind_session.value.value);
+        request_next.record.state   = hwif_out.bind_record0.state.value;
+        request_next.record.fresh   = hwif_out.bind_record0.fresh.value;
+        request_next.record.target  = hwif_out.bind_record0.target.value;
+        request_next.record.bucket  = hwif_out.bind_record1.bucket.value;
+        request_next.record.rule    = hwif_out.bind_record1.rule.value;
+        request_next.record.expires = hwif_out.bind_record2.expires.value;
+        for (int i = 0; i < 4; i++) begin
+            request_next.key.src[32*i +: 32] = hwif_out.bind_key[i].value.value;
+            request_next.key.dst[32*i +: 32] = hwif_out.bind_key[i+4].value.value;
+        end
+        {request_next.key.dport, request_next.key.sport} = hwif_out.bind_key[8].value.value;
+        request_next.key.protocol = hwif_out.bind_key[9].value.value[7:0];
+        request_next.key.zone     = hwif_out.bind_key[9].value.value[15:8];
+        request_next.key.v6       = hwif_out.bind_key[9].value.value[16];
+    end
+    assign answer   = host_answer_i[bind_pending[1]];
+    assign answered = |bind_pending && answer.done;
+    always_ff @(posedge clk) begin
+        start_bind_q <= hwif_out.bind_command.op.swmod && !bind_busy;  // the new value is there one cycle later
+        if (start_bind_q) bind_pending <= hwif_out.bind_command.affinity.value ? 2'b10 : 2'b01;
+        if (answered) begin
+            bind_pending <= '0;
+            bind_result  <= {answer.full, answer.again, answer.ok};
+        end
+        if (rst) begin
+            start_bind_q <= 1'b0;
+            bind_pending <= '0;
+            bind_result  <= '0;
+        end
+    end
+    assign bind_busy = start_bind_q || |bind_pending;
+    for (genvar t = 0; t < 2; t++) begin : gen_request
+        always_comb begin
+            host_request_o[t]         = request_next;
+            host_request_o[t].request = bind_pending[t];
+        end
+    end
+
+    logic           event_valid, event_affinity;
+    logic [31:0]    event_number;
+    binding_event_t event_first;
+    logic [1:0]     event_lost;
+    binding_events u_events (
+        .clk, .rst, .event_valid_i(binding_event_valid_i), .event_i(binding_event_i), .valid_o(event_valid),
+        .affinity_o(event_affinity), .number_o(event_number), .event_o(event_first),
+        .pop_i(hwif_out.event_pop.pop.value), .lost_o(event_lost));
+
+    // What is counted, one cycle later.
+    logic [1:0] created_q, removed_q, refused_q, moved_q, undo_lost_q;
+    always_ff @(posedge clk) begin
+        for (int t = 0; t < 2; t++) begin
+            created_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_CREATED;
+            removed_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_REMOVED;
+            refused_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_REFUSED;
+            moved_q[t]     <= binding_status_i[t].move;
+            undo_lost_q[t] <= binding_status_i[t].undo_lost;
+        end
+    end
+
     // ---- what registers read ---------------------------------------------------------------------------------------------------
     always_comb begin
         hwif_in.build0.beat_bytes.next    = 8'(BEAT_BYTES);
@@ -261,6 +356,7 @@ module csr
         hwif_in.clock_khz.value.next      = CLOCK_KHZ;
         hwif_in.build3.multicast.next     = 16'(EXACT_CAPACITY);
         hwif_in.build3.exact_rows.next    = 16'(EXACT_ROWS);
+        hwif_in.build4.bindings.next      = 32'(SESSIONS);
 
         hwif_in.status.ready.next         = ready_q;
         hwif_in.status.lease_expired.next = lease_expired;
@@ -307,6 +403,50 @@ module csr
         hwif_in.host_tx.masked.value.incr     = host_masked_q;
         hwif_in.host_tx.arp.value.incr        = host_arp_q;
         hwif_in.host_tx.nd.value.incr         = host_nd_q;
+
+        hwif_in.bind_status.busy.next  = bind_busy;
+        hwif_in.bind_status.ok.next    = bind_result[0];
+        hwif_in.bind_status.again.next = bind_result[1];
+        hwif_in.bind_status.full.next  = bind_result[2];
+        hwif_in.bind_session.value.next = 16'(answer.session);
+        hwif_in.bind_session.value.we   = answered && answer.ok;
+        hwif_in.bind_record0.target.next = answer.record.target;
+        hwif_in.bind_record0.target.we   = answered && answer.ok;
+        hwif_in.bind_record0.state.next  = answer.record.state;
+        hwif_in.bind_record0.state.we    = answered && answer.ok;
+        hwif_in.bind_record0.fresh.next  = answer.record.fresh;
+        hwif_in.bind_record0.fresh.we    = answered && answer.ok;
+        hwif_in.bind_record1.bucket.next = answer.record.bucket;
+        hwif_in.bind_record1.bucket.we   = answered && answer.ok;
+        hwif_in.bind_record1.rule.next   = answer.record.rule;
+        hwif_in.bind_record1.rule.we     = answered && answer.ok;
+        hwif_in.bind_record2.expires.next = answer.record.expires;
+        hwif_in.bind_record2.expires.we   = answered && answer.ok;
+        for (int i = 0; i < 10; i++) begin
+            hwif_in.bind_key[i].value.next = key_word(answer.key, i);
+            hwif_in.bind_key[i].value.we   = answered && answer.ok;
+        end
+        hwif_in.bind_now.fast.next = fast_now_o;
+        hwif_in.bind_now.slow.next = slow_now_o;
+        hwif_in.status.bind_ready.next = binding_status_i[0].ready && binding_status_i[1].ready;
+        for (int t = 0; t < 2; t++) begin
+            hwif_in.binding[t].used.value.next      = 32'(binding_status_i[t].used);
+            hwif_in.binding[t].stash.value.next     = 32'(binding_status_i[t].stash);
+            hwif_in.binding[t].created.value.incr   = created_q[t];
+            hwif_in.binding[t].removed.value.incr   = removed_q[t];
+            hwif_in.binding[t].refused.value.incr   = refused_q[t];
+            hwif_in.binding[t].moves.value.incr     = moved_q[t];
+            hwif_in.binding[t].undo_lost.value.incr = undo_lost_q[t];
+        end
+        hwif_in.event_status.valid.next      = event_valid;
+        hwif_in.event_lost.value.incr        = |event_lost;
+        hwif_in.event_lost.value.incrvalue   = event_lost;
+        hwif_in.event_word[0].value.next     = event_number;
+        hwif_in.event_word[1].value.next     = {6'b0, event_first.record.target, 5'b0, event_first.record.state, 2'b0,
+                                                event_first.record.fresh, event_affinity, 2'b0, event_first.kind};
+        hwif_in.event_word[2].value.next     = {9'b0, event_first.record.rule, 4'b0, event_first.record.bucket};
+        hwif_in.event_word[3].value.next     = {event_first.record.expires, 16'(event_first.session)};
+        for (int i = 0; i < 10; i++) hwif_in.event_word[4+i].value.next = key_word(event_first.key, i);
     end
 endmodule
 `resetall

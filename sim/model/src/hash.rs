@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The bucket key, its mask and the Toeplitz hash ("Keys and hash" of `docs/dataplane.md`).
+//! The key of a packet, its mask and the Toeplitz hash ("Keys and hash" of `docs/dataplane.md`).
 
 use hashgate_tables::{BUCKETS, KeyMask};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The fields that a bucket hash is computed over. Both addresses are of one IP version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The fields that a bucket hash is computed over and that bindings are found by. Both addresses are of one IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Source address.
     pub source: IpAddr,

@@ -5,10 +5,11 @@
 //! banks or registers, so that an error in the packing of tables or in the timing of the RTL shows as a difference.
 //! It is the oracle of the RTL tests.
 //!
-//! One file for each part of the page: [`parse`], [`decide`], [`hash`], [`transmit`], [`counters`]; [`Nic`] holds
-//! the state that they share.
+//! One file for each part of the page: [`parse`], [`decide`], [`hash`], [`bindings`], [`transmit`], [`counters`];
+//! [`Nic`] holds the state that they share.
 #![forbid(unsafe_code)]
 
+pub mod bindings;
 pub mod counters;
 pub mod decide;
 pub mod hash;
@@ -17,6 +18,9 @@ pub mod transmit;
 
 mod nic;
 
+pub use bindings::{
+    ApplyError, Binding, BindingKey, Bindings, Clocks, Effect, InsertError, Lookup, Made, NewBinding, Table,
+};
 pub use counters::{Count, Counters};
 pub use decide::{Decision, State, decide};
 pub use nic::Nic;

@@ -136,11 +136,16 @@ pub enum Upper {
     },
     /// ICMP or ICMPv6, with the flow that an error is about if that can be told.
     Icmp {
+        /// ICMP or ICMPv6.
+        protocol: u8,
         /// The embedded packet's flow, already reversed, and its endpoints.
         embedded: Option<Embedded>,
     },
     /// Headers reach beyond the window.
-    BeyondWindow,
+    BeyondWindow {
+        /// The last next-header value read: that of the layer 4 that is beyond, or of the extension header.
+        protocol: u8,
+    },
     /// Anything else.
     Other,
 }
@@ -156,6 +161,17 @@ pub struct Flow {
     pub destination_port: u16,
     /// TCP with SYN and without ACK.
     pub opening: bool,
+    /// TCP with FIN.
+    pub fin: bool,
+    /// TCP with RST.
+    pub rst: bool,
+}
+
+impl Flow {
+    /// A packet of this protocol without ports and flags.
+    fn new(protocol: u8) -> Flow {
+        Flow { protocol, source_port: 0, destination_port: 0, opening: false, fin: false, rst: false }
+    }
 }
 
 /// The packet inside an ICMP error, reversed: as the peer that it was sent to would send it.
@@ -165,7 +181,7 @@ pub struct Embedded {
     pub source: IpAddr,
     /// Destination address: the embedded source.
     pub destination: IpAddr,
-    /// Protocol and reversed ports; never an opening.
+    /// Protocol and reversed ports, without any flag.
     pub flow: Flow,
 }
 
@@ -247,13 +263,13 @@ fn ip6(window: &Window, l3: usize, min_len: &mut usize) -> Result<Content, Reaso
     let mut walked = 0;
     while matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
         if walked == MAX_EXTENSIONS {
-            return ip(Upper::BeyondWindow);
+            return ip(Upper::BeyondWindow { protocol });
         }
         if rem < 8 {
             return Err(Reason::Ip6Extension);
         }
         if pos + 8 > WINDOW {
-            return ip(Upper::BeyondWindow);
+            return ip(Upper::BeyondWindow { protocol });
         }
         let len = if protocol == FRAGMENT { 8 } else { 8 * (1 + usize::from(window.u8(pos + 1))) };
         if len > rem {
@@ -276,7 +292,7 @@ fn ip6(window: &Window, l3: usize, min_len: &mut usize) -> Result<Content, Reaso
     let layer4 = Layer4 { window, at: pos, len: rem, fragment, outer: destination };
     let upper = layer4.parse(protocol, ICMP6)?;
     let discovery = protocol == ICMP6
-        && upper != Upper::BeyondWindow
+        && !matches!(upper, Upper::BeyondWindow { .. })
         && (133..=137).contains(&window.u8(pos))
         && window.u8(l3 + 7) == 255
         && fragment == Fragment::No;
@@ -308,7 +324,7 @@ impl Fragment {
 
 fn later_fragment(protocol: u8, icmp: u8) -> Upper {
     match protocol {
-        p if p == icmp => Upper::Icmp { embedded: None },
+        p if p == icmp => Upper::Icmp { protocol, embedded: None },
         p if is_balanced(p) => Upper::LaterFragment { protocol },
         _ => Upper::Other,
     }
@@ -333,7 +349,7 @@ impl Layer4<'_> {
             GRE => self.portless(protocol, 4),
             ESP => self.portless(protocol, 8),
             AH => self.portless(protocol, 12),
-            p if p == icmp => self.icmp(),
+            p if p == icmp => self.icmp(protocol),
             _ => Ok(Upper::Other),
         }
     }
@@ -342,15 +358,15 @@ impl Layer4<'_> {
         if self.len < bytes { Err(Reason::L4Truncated) } else { Ok(()) }
     }
 
-    fn flow(&self, protocol: u8, opening: bool) -> Upper {
+    fn flow(&self, protocol: u8) -> Flow {
         let (source_port, destination_port) = (self.window.u16(self.at), self.window.u16(self.at + 2));
-        Upper::Balanced(Flow { protocol, source_port, destination_port, opening })
+        Flow { source_port, destination_port, ..Flow::new(protocol) }
     }
 
     fn tcp(&self) -> Result<Upper, Reason> {
         self.at_least(20)?;
         if self.at + 14 > WINDOW {
-            return Ok(Upper::BeyondWindow);
+            return Ok(Upper::BeyondWindow { protocol: TCP });
         }
         let offset = usize::from(self.window.u8(self.at + 12) >> 4);
         if offset < 5 || 4 * offset > self.len {
@@ -364,32 +380,32 @@ impl Layer4<'_> {
         if syn && rst {
             return Err(Reason::TcpSynRst);
         }
-        Ok(self.flow(TCP, syn && !ack))
+        Ok(Upper::Balanced(Flow { opening: syn && !ack, fin, rst, ..self.flow(TCP) }))
     }
 
     fn udp(&self) -> Result<Upper, Reason> {
         self.at_least(8)?;
         if self.at + 8 > WINDOW {
-            return Ok(Upper::BeyondWindow);
+            return Ok(Upper::BeyondWindow { protocol: UDP });
         }
         let length = usize::from(self.window.u16(self.at + 4));
         if length < 8 || (self.fragment != Fragment::First && length > self.len) {
             return Err(Reason::UdpLength);
         }
-        Ok(self.flow(UDP, false))
+        Ok(Upper::Balanced(self.flow(UDP)))
     }
 
     fn portless(&self, protocol: u8, header: usize) -> Result<Upper, Reason> {
         self.at_least(header)?;
-        Ok(Upper::Balanced(Flow { protocol, source_port: 0, destination_port: 0, opening: false }))
+        Ok(Upper::Balanced(Flow::new(protocol)))
     }
 
-    fn icmp(&self) -> Result<Upper, Reason> {
+    fn icmp(&self, protocol: u8) -> Result<Upper, Reason> {
         self.at_least(8)?;
         if self.at + 8 > WINDOW {
-            return Ok(Upper::BeyondWindow);
+            return Ok(Upper::BeyondWindow { protocol });
         }
-        Ok(Upper::Icmp { embedded: self.embedded() })
+        Ok(Upper::Icmp { protocol, embedded: self.embedded() })
     }
 
     fn embedded(&self) -> Option<Embedded> {
@@ -427,7 +443,7 @@ impl Layer4<'_> {
         keyed.then(|| Embedded {
             source: destination,
             destination: source,
-            flow: Flow { protocol, source_port: port(ports + 2), destination_port: port(ports), opening: false },
+            flow: Flow { source_port: port(ports + 2), destination_port: port(ports), ..Flow::new(protocol) },
         })
     }
 }

@@ -4,7 +4,7 @@
 use hashgate_model::{Decision, Nic};
 use hashgate_regs::defs::{Mode, Reason, Track, Verdict, VipKind};
 use hashgate_tables::{
-    BUCKETS, BucketFlags, KeyMask, Limits, Mac, MatchSlot, NOBODY, OtherIp, Rule, Tables, Target, Vip,
+    BUCKETS, BucketFlags, KeyMask, Limits, Mac, MatchSlot, NOBODY, OtherIp, Rule, Tables, Target, Timeouts, Vip,
 };
 use std::net::IpAddr;
 
@@ -33,6 +33,8 @@ fn tables() -> Tables {
     let rule = |map| Rule {
         mode: Mode::Multiple,
         draining: false,
+        affinity: false,
+        timeouts: Timeouts::default(),
         track: Track::Never,
         map,
         group: 0,

@@ -6,7 +6,7 @@ use hashgate_nic::{Count, Nic};
 use hashgate_regs::defs::{Mode, Reason, Track, Verdict, VipKind};
 use hashgate_sim::{BAR0_BYTES, Build, InProcess, SimNic, WireFrame};
 use hashgate_tables::{
-    BUCKETS, KeyMask, Mac, MatchSlot, NOBODY, Rule, STANDARD_HASH_KEY, Settings, Tables, Target, Vip,
+    BUCKETS, KeyMask, Mac, MatchSlot, NOBODY, Rule, STANDARD_HASH_KEY, Settings, Tables, Target, Timeouts, Vip,
 };
 use std::net::Ipv4Addr;
 
@@ -49,6 +49,8 @@ fn tables(orphan: u16) -> Tables {
     let rule = Rule {
         mode: Mode::Multiple,
         draining: false,
+        affinity: false,
+        timeouts: Timeouts::default(),
         track: Track::Flagged,
         map: 2,
         group: 0,

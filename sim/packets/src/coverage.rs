@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a test has seen: reason x protocol x IP version x VLAN tags x rule mode, and which of these combinations
-//! exist at all.
+//! What a test has seen: reason x protocol x IP version x VLAN tags x rule mode, and what frames met which bindings;
+//! and which of these combinations exist at all.
 
 use crate::random::{Protocol, Version, What};
-use hashgate_regs::defs::{Mode, Reason};
+use hashgate_model::Decision;
+use hashgate_model::bindings::{Role, Table};
+use hashgate_regs::defs::{BindingState, Mode, Reason};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -41,6 +43,23 @@ impl fmt::Display for Bin {
     }
 }
 
+/// A frame and what it found in a binding table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Meeting {
+    /// The table.
+    pub table: Table,
+    /// State of the binding; free if there was none.
+    pub state: BindingState,
+    /// What the frame is to it.
+    pub role: Role,
+}
+
+impl fmt::Display for Meeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} binding {}, {:?}", self.table, self.state, self.role)
+    }
+}
+
 /// Whether the frame had a valid rule entry, and its mode belongs to the combination.
 fn by_rule_entry(reason: Reason) -> bool {
     matches!(
@@ -51,6 +70,9 @@ fn by_rule_entry(reason: Reason) -> bool {
             | Reason::BeyondWindow
             | Reason::IcmpError
             | Reason::IcmpOwner
+            | Reason::Binding
+            | Reason::Affinity
+            | Reason::RuleDraining
             | Reason::RuleDisabled
             | Reason::MapInvalid
             | Reason::Handover
@@ -92,6 +114,28 @@ pub fn reachable() -> Vec<Bin> {
     bins
 }
 
+/// Every meeting that random frames on random tables must reach, given time. A frame whose ports are unknown finds a
+/// connection of TCP only if its ports are 0; that is not asked for.
+pub fn reachable_meetings() -> Vec<Meeting> {
+    let mut meetings = Vec::new();
+    for table in Table::ALL {
+        for &state in BindingState::ALL {
+            for role in Role::ALL {
+                let meets = match (table, state) {
+                    (_, BindingState::Free) => true,
+                    (Table::Connection, BindingState::Flow) => matches!(role, Role::Flow | Role::Error | Role::Unknown),
+                    (Table::Connection, _) => !matches!(role, Role::Flow | Role::Unknown),
+                    (Table::Affinity, state) => state == BindingState::Flow,
+                };
+                if meets {
+                    meetings.push(Meeting { table, state, role });
+                }
+            }
+        }
+    }
+    meetings
+}
+
 fn exists(protocol: Protocol, version: Version) -> bool {
     match protocol {
         Protocol::Arp | Protocol::Heartbeat | Protocol::NotIp => version == Version::None,
@@ -112,6 +156,12 @@ fn meets(reason: Reason, protocol: Protocol, version: Version) -> bool {
     match reason {
         Reason::None | Reason::TableParity => false,
         Reason::HostFull | Reason::ControlFull | Reason::PortFull => false,
+        // An ICMP error by the default rule; by a port rule it stays `icmp-error`.
+        Reason::Binding => keyed,
+        // ICMP of a client by the default rule. (ICMP errors by the default rule and packets beyond the window may, but meet
+        // one too rarely to ask for.)
+        Reason::Affinity => balanced || protocol == Icmp,
+        Reason::RuleDraining => balanced,
         Reason::FrameError | Reason::Runt | Reason::Oversize | Reason::NotReady | Reason::NotMyMac => true,
         Reason::VlanTooDeep => true,
         Reason::Truncated => ip,
@@ -146,6 +196,7 @@ fn meets(reason: Reason, protocol: Protocol, version: Version) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     seen: BTreeMap<Bin, u64>,
+    met: BTreeMap<Meeting, u64>,
 }
 
 impl Coverage {
@@ -154,22 +205,45 @@ impl Coverage {
         *self.seen.entry(bin).or_default() += 1;
     }
 
+    /// Counts what a frame met in the binding tables.
+    pub fn meet(&mut self, decision: &Decision) {
+        for (table, lookup) in Table::ALL.into_iter().zip(decision.lookups) {
+            if let Some(lookup) = lookup {
+                let state = lookup.found.map_or(BindingState::Free, |binding| binding.state);
+                *self.met.entry(Meeting { table, state, role: lookup.role }).or_default() += 1;
+            }
+        }
+    }
+
+    /// Frames of known role that looked into a binding table, and how many of them found a binding.
+    pub fn found(&self, table: Table) -> (u64, u64) {
+        let known = || self.met.iter().filter(|(m, _)| m.table == table && m.role != Role::Unknown);
+        let found = known().filter(|(m, _)| m.state != BindingState::Free).map(|(_, n)| n).sum();
+        (known().map(|(_, n)| n).sum(), found)
+    }
+
     /// How often a reason was seen.
     pub fn of_reason(&self, reason: Reason) -> u64 {
         self.seen.iter().filter(|(bin, _)| bin.reason == reason).map(|(_, n)| n).sum()
     }
 
-    /// Reachable combinations that were not seen.
-    pub fn missing(&self) -> Vec<Bin> {
-        reachable().into_iter().filter(|bin| !self.seen.contains_key(bin)).collect()
+    /// Reachable combinations and meetings that were not seen, for people.
+    pub fn missing(&self) -> Vec<String> {
+        let bins = self.missing_bins().map(|bin| bin.to_string());
+        let meetings = reachable_meetings().into_iter().filter(|meeting| !self.met.contains_key(meeting));
+        bins.chain(meetings.map(|meeting| meeting.to_string())).collect()
+    }
+
+    fn missing_bins(&self) -> impl Iterator<Item = Bin> {
+        reachable().into_iter().filter(|bin| !self.seen.contains_key(bin))
     }
 }
 
 impl fmt::Display for Coverage {
-    /// One line for each reason: frames, reachable combinations seen, and those seen least often.
+    /// One line for each reason (frames, reachable combinations seen, and those seen least often) and for each table.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reachable = reachable();
-        let missing = self.missing().len();
+        let missing = self.missing_bins().count();
         writeln!(f, "{} of {} combinations", reachable.len() - missing, reachable.len())?;
         for &reason in Reason::ALL {
             let of_reason: Vec<&Bin> = reachable.iter().filter(|b| b.reason == reason).collect();
@@ -182,6 +256,16 @@ impl fmt::Display for Coverage {
             let least = counts.min().unwrap_or(0);
             let name = reason.name();
             writeln!(f, "  {name:18} {frames:8} frames, {hit:3} of {:3} combinations, least {least}", of_reason.len())?;
+        }
+        for table in Table::ALL {
+            let meetings: Vec<Meeting> = reachable_meetings().into_iter().filter(|m| m.table == table).collect();
+            let counts = meetings.iter().map(|m| self.met.get(m).copied().unwrap_or(0));
+            let hit = counts.clone().filter(|n| *n > 0).count();
+            let least = counts.min().unwrap_or(0);
+            let (asked, found) = self.found(table);
+            let name = format!("{table:?} bindings");
+            let all = meetings.len();
+            writeln!(f, "  {name} found by {found} of {asked} frames, {hit} of {all} meetings, least {least}")?;
         }
         Ok(())
     }

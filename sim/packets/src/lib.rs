@@ -3,8 +3,8 @@
 //!
 //! * [`builder`]: typed frames with correct lengths and checksums.
 //! * [`tables`]: random tables, valid or with dangling references on purpose, and random changes of them.
-//! * [`random`]: random frames that mostly hit the VIPs and rules of given tables, every malformed class included, and
-//!   random frames as the host would send them.
+//! * [`random`]: random frames that mostly hit the VIPs and rules of given tables, in sessions that come back and find
+//!   the bindings they made, every malformed class included, and random frames as the host would send them.
 //! * [`coverage`]: which combinations a test has seen, and which it must see.
 //!
 //! Everything random comes from a seed, so that a failure can be repeated.

@@ -7,9 +7,10 @@ use crate::builder::{
     Udp, Upper, fix_ip4_checksum,
 };
 use crate::tables::{ip4, ip6, multicast, unicast};
+use hashgate_model::{Bindings, State, decide};
 use hashgate_regs::defs::VipKind;
-use hashgate_tables::{Mac, MatchSlot, Tables, Vip};
-use rand::seq::IndexedRandom;
+use hashgate_tables::{Limits, Mac, MatchSlot, Tables, Vip};
+use rand::seq::{IndexedMutRandom, IndexedRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -167,6 +168,9 @@ impl Defect {
     }
 }
 
+/// Most sessions that a generator keeps.
+const SESSIONS: usize = 24;
+
 /// What a random frame is, for coverage and for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct What {
@@ -228,16 +232,18 @@ pub struct Profile {
     pub defects: f64,
     /// Share of frames longer than 1518 bytes, apart from oversize ones.
     pub jumbo: f64,
+    /// Share of balanced packets and ICMP that belong to sessions that come back.
+    pub sessions: f64,
 }
 
 impl Profile {
     /// Everything, with a third of the frames defective.
     pub fn mixed(ports: u8) -> Profile {
-        Profile { ports, defects: 0.33, jumbo: 0.003 }
+        Profile { ports, defects: 0.33, jumbo: 0.003, sessions: 0.9 }
     }
     /// Frames without defects.
     pub fn good(ports: u8) -> Profile {
-        Profile { ports, defects: 0.0, jumbo: 0.003 }
+        Profile { ports, defects: 0.0, jumbo: 0.003, sessions: 0.9 }
     }
 }
 
@@ -247,9 +253,28 @@ pub struct Generator {
     rng: ChaCha8Rng,
     tables: Tables,
     profile: Profile,
+    sessions: Vec<Session>,
+}
+
+/// A client's session with a VIP, for packets in any order: openings, data, ends, errors and fragments, again and again.
+#[derive(Clone, Debug)]
+struct Session {
+    place: Place,
+    peer: Peer,
+}
+
+/// The client's side of a session.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    /// A balanced one.
+    protocol: Protocol,
+    source: IpAddr,
+    source_port: u16,
+    destination_port: u16,
 }
 
 /// A port, VLAN and destination address that belong together.
+#[derive(Clone, Debug)]
 struct Place {
     port: u8,
     tags: Vec<(u16, u16)>,
@@ -266,6 +291,12 @@ struct Shape {
     extensions: Vec<Extension>,
 }
 
+impl Session {
+    fn version(&self) -> Version {
+        if self.peer.source.is_ipv4() { Version::V4 } else { Version::V6 }
+    }
+}
+
 impl Shape {
     fn plain() -> Shape {
         Shape { first_fragment: false, later_fragment: false, options: 0, extensions: Vec::new() }
@@ -275,12 +306,19 @@ impl Shape {
 impl Generator {
     /// A generator of frames for `tables`.
     pub fn new(seed: u64, tables: &Tables, profile: Profile) -> Generator {
-        Generator { rng: ChaCha8Rng::seed_from_u64(seed), tables: tables.clone(), profile }
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Generator { rng, tables: tables.clone(), profile, sessions: Vec::new() }
     }
 
-    /// Goes on with other tables.
+    /// Goes on with other tables, and with the sessions whose VIPs they still have.
     pub fn set_tables(&mut self, tables: &Tables) {
         self.tables = tables.clone();
+        let Generator { tables, sessions, .. } = self;
+        sessions.retain(|Session { place, .. }| {
+            let outer = place.tags.first().map_or(0, |tag| tag.1 & 0xfff);
+            let zone = tables.zones.get(&(place.port, outer)).copied().unwrap_or(0);
+            tables.vips.iter().any(|v| v.kind == VipKind::Vip && v.zone == zone && v.addr == place.destination)
+        });
     }
 
     /// The generator's source of random numbers, for choices that belong to the same seed.
@@ -291,9 +329,11 @@ impl Generator {
     /// The next frame from the wire.
     pub fn frame(&mut self) -> Generated {
         let protocol = self.protocol();
-        let version = match protocol {
-            Protocol::Arp | Protocol::Heartbeat | Protocol::NotIp => Version::None,
-            Protocol::Discovery => Version::V6,
+        let session = self.session(protocol);
+        let version = match (&session, protocol) {
+            (Some(session), _) => session.version(),
+            (None, Protocol::Arp | Protocol::Heartbeat | Protocol::NotIp) => Version::None,
+            (None, Protocol::Discovery) => Version::V6,
             _ if self.rng.random() => Version::V4,
             _ => Version::V6,
         };
@@ -303,8 +343,11 @@ impl Generator {
             // Oversize frames take as long as a hundred others.
             if drawn == Defect::Oversize && self.rng.random() { Defect::FrameError } else { drawn }
         });
-        let place = self.place(protocol, version);
-        let (mut built, protocol) = self.packet(protocol, version, defect, &place);
+        let (place, peer) = match session {
+            Some(Session { place, peer }) => (place, Some(peer)),
+            None => (self.place(protocol, version), None),
+        };
+        let (mut built, protocol) = self.packet(protocol, version, defect, &place, peer);
         if self.rng.random_bool(0.1) {
             // Bytes behind the packet, as from a link that pads.
             let trailer = self.rng.random_range(1..30);
@@ -362,8 +405,8 @@ impl Generator {
         let source = *sources.choose(&mut self.rng).expect("not empty");
         let payload = match kind {
             HostKind::Data => {
-                let upper = self.upper(Protocol::Udp, version, &place);
-                self.ip(place.destination, upper, &Shape::plain(), true)
+                let upper = self.upper(Protocol::Udp, version, &place, None);
+                self.ip(place.destination, None, upper, &Shape::plain(), true)
             }
             HostKind::Arp => Payload::Arp(self.arp(Some(&place))),
             HostKind::Discovery => self.discovery(Some(place.destination)),
@@ -397,7 +440,7 @@ impl Generator {
             (Gre, 10),
             (Esp, 9),
             (Ah, 9),
-            (IcmpError, 11),
+            (IcmpError, 13),
             (Icmp, 9),
             (Discovery, 4),
             (Other, 6),
@@ -432,6 +475,80 @@ impl Generator {
         if self.rng.random_bool(0.7) { CTAG } else { STAG }
     }
 
+    /// The session that a packet of this kind belongs to, if it is to belong to one; now and then a new one.
+    fn session(&mut self, protocol: Protocol) -> Option<Session> {
+        use Protocol::*;
+        let any = matches!(protocol, IcmpError | Icmp);
+        if !any && !matches!(protocol, Tcp | Udp | Gre | Esp | Ah) || !self.rng.random_bool(self.profile.sessions) {
+            return None;
+        }
+        let none = !self.sessions.iter().any(|s| s.peer.protocol == protocol);
+        if !any && (none || self.rng.random_bool(0.04)) {
+            let new = self.new_session(protocol)?;
+            if self.sessions.len() < SESSIONS {
+                self.sessions.push(new);
+            } else {
+                *self.sessions.choose_mut(&mut self.rng).expect("not empty") = new;
+            }
+        }
+        let known: Vec<&Session> = self.sessions.iter().filter(|s| any || s.peer.protocol == protocol).collect();
+        known.choose(&mut self.rng).map(|session| (*session).clone())
+    }
+
+    /// Whether a session gets a binding by the tables as they are.
+    fn gets_binding(&self, session: &Session) -> bool {
+        let Session { place, peer } = session;
+        let Peer { protocol, source, source_port, destination_port } = *peer;
+        let upper = match protocol {
+            Protocol::Tcp => {
+                Upper::Tcp(Tcp { source_port, destination_port, flags: SYN, options: Vec::new(), payload: Vec::new() })
+            }
+            Protocol::Udp => Upper::Udp(Udp { source_port, destination_port, payload: Vec::new() }),
+            Protocol::Gre => Upper::gre(&[]),
+            Protocol::Esp => Upper::esp(0, &[]),
+            _ => Upper::ah(17, 0, &[]),
+        };
+        let payload = match (source, place.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => Payload::Ip4(Ip4::new(source, destination, upper)),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => Payload::Ip6(Ip6::new(source, destination, upper)),
+            _ => return false,
+        };
+        let tags = place.tags.clone();
+        let frame = Frame { destination: self.tables.settings.station_mac, source: Mac::ZERO, tags, payload }.padded();
+        let state = State { ready: true, enabled: true, lease_ok: true };
+        let bindings = Bindings::default();
+        let decision = decide(&self.tables, &Limits::default(), &state, &bindings, place.port, &frame, false);
+        decision.needs_room().contains(&true)
+    }
+
+    /// A session, mostly one that gets bindings; `None` if no VIP was found for it.
+    fn new_session(&mut self, protocol: Protocol) -> Option<Session> {
+        let any = self.rng.random_bool(0.25);
+        let mut made = None;
+        for _ in 0..8 {
+            made = self.any_session(protocol);
+            if made.as_ref().is_some_and(|session| any || self.gets_binding(session)) {
+                break;
+            }
+        }
+        made
+    }
+
+    /// A session of a new client or of one that has another; `None` if no VIP was found for it.
+    fn any_session(&mut self, protocol: Protocol) -> Option<Session> {
+        let version = if self.rng.random() { Version::V4 } else { Version::V6 };
+        let place = (0..8).map(|_| self.place(protocol, version)).find(|place| place.vip.is_some())?;
+        let clients: Vec<IpAddr> =
+            self.sessions.iter().filter(|s| s.version() == version).map(|s| s.peer.source).collect();
+        let source = match clients.choose(&mut self.rng).copied() {
+            Some(client) if self.rng.random_bool(0.85) => client,
+            _ if version == Version::V4 => ip4(&mut self.rng).into(),
+            _ => ip6(&mut self.rng).into(),
+        };
+        let destination_port = self.service(place.vip, protocol == Protocol::Tcp);
+        Some(Session { place, peer: Peer { protocol, source, source_port: self.rng.random(), destination_port } })
+    }
+
     fn zone(&self, port: u8, vlan: u16) -> u8 {
         self.tables.zones.get(&(port, vlan)).copied().unwrap_or(0)
     }
@@ -458,16 +575,16 @@ impl Generator {
         let random = |rng: &mut ChaCha8Rng| if v6 { IpAddr::V6(ip6(rng)) } else { IpAddr::V4(ip4(rng)) };
         let choice = if protocol == Protocol::Discovery { 99 } else { self.rng.random_range(0..100) };
         let vip = match choice {
-            0..76 => known.iter().filter(|v| v.zone == zone && v.kind == VipKind::Vip).collect::<Vec<_>>(),
-            76..84 => known.iter().filter(|v| v.zone == zone && v.kind == VipKind::Dedicated).collect(),
-            84..87 => known.iter().collect(),
+            0..64 => known.iter().filter(|v| v.zone == zone && v.kind == VipKind::Vip).collect::<Vec<_>>(),
+            64..75 => known.iter().filter(|v| v.zone == zone && v.kind == VipKind::Dedicated).collect(),
+            75..79 => known.iter().collect(),
             _ => Vec::new(),
         }
         .choose(&mut self.rng)
         .copied();
         let destination = match vip {
             Some(vip) => vip.addr,
-            None if choice >= 96 => match (v6, self.rng.random_bool(0.3)) {
+            None if choice >= 94 => match (v6, self.rng.random_bool(0.3)) {
                 (false, true) => Ipv4Addr::BROADCAST.into(),
                 (false, false) => Ipv4Addr::from_bits(0xe000_0000 | self.rng.random::<u32>() >> 4).into(),
                 (true, _) => Ipv6Addr::from_bits(0xff << 120 | self.rng.random::<u128>() >> 8).into(),
@@ -499,6 +616,7 @@ impl Generator {
         version: Version,
         defect: Option<Defect>,
         place: &Place,
+        peer: Option<Peer>,
     ) -> (Built, Protocol) {
         let mut label = protocol;
         let mut upper = None;
@@ -514,7 +632,7 @@ impl Generator {
             }
             _ => {
                 let mut shape = self.shape(protocol, version, defect, place.tags.len());
-                let mut inside = self.upper(protocol, version, place);
+                let mut inside = self.upper(protocol, version, place, peer);
                 if defect == Some(Defect::L4Truncated) {
                     inside = self.cut(inside, place.destination);
                 }
@@ -528,7 +646,9 @@ impl Generator {
                 if protocol == Protocol::Discovery {
                     shape.first_fragment = false;
                 }
-                let ip = self.ip(place.destination, inside.clone(), &shape, protocol == Protocol::Discovery);
+                // Errors come from routers.
+                let source = peer.filter(|_| protocol != Protocol::IcmpError).map(|peer| peer.source);
+                let ip = self.ip(place.destination, source, inside.clone(), &shape, protocol == Protocol::Discovery);
                 upper = Some(inside);
                 ip
             }
@@ -612,12 +732,20 @@ impl Generator {
         shape
     }
 
-    fn ip(&mut self, destination: IpAddr, upper: Upper, shape: &Shape, discovery: bool) -> Payload {
+    /// A packet from `source`, or from anyone.
+    fn ip(
+        &mut self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        upper: Upper,
+        shape: &Shape,
+        discovery: bool,
+    ) -> Payload {
         let rng = &mut self.rng;
         let ttl = if discovery { 255 } else { *[1, 64, 128, 255].choose(rng).expect("not empty") };
         match destination {
             IpAddr::V4(destination) => Payload::Ip4(Ip4 {
-                source: ip4(rng),
+                source: if let Some(IpAddr::V4(source)) = source { source } else { ip4(rng) },
                 destination,
                 ttl,
                 options: vec![1; shape.options],
@@ -626,7 +754,7 @@ impl Generator {
                 upper,
             }),
             IpAddr::V6(destination) => Payload::Ip6(Ip6 {
-                source: ip6(rng),
+                source: if let Some(IpAddr::V6(source)) = source { source } else { ip6(rng) },
                 destination,
                 hop_limit: ttl,
                 extensions: shape.extensions.clone(),
@@ -647,7 +775,7 @@ impl Generator {
     /// A destination port that a slot of the VIP takes, or any.
     fn service(&mut self, vip: Option<u16>, tcp: bool) -> u16 {
         match self.slot(vip, |s| if tcp { s.tcp } else { s.udp }) {
-            Some(slot) if self.rng.random_bool(0.8) => match self.rng.random_range(0..4) {
+            Some(slot) if self.rng.random_bool(0.7) => match self.rng.random_range(0..4) {
                 0 => slot.ports.0,
                 1 => slot.ports.1,
                 _ => self.rng.random_range(slot.ports.0..=slot.ports.1),
@@ -656,8 +784,9 @@ impl Generator {
         }
     }
 
-    fn upper(&mut self, protocol: Protocol, version: Version, place: &Place) -> Upper {
+    fn upper(&mut self, protocol: Protocol, version: Version, place: &Place, peer: Option<Peer>) -> Upper {
         let payload = self.payload();
+        let peer_ports = peer.map(|peer| (peer.source_port, peer.destination_port));
         match protocol {
             Protocol::Tcp => {
                 let flags = match self.rng.random_range(0..10) {
@@ -668,23 +797,23 @@ impl Generator {
                     _ => self.rng.random::<u8>() & !SYN,
                 };
                 let options = if self.rng.random_bool(0.2) { self.rng.random_range(1..=40) } else { 0 };
+                let ports = peer_ports.unwrap_or_else(|| (self.rng.random(), self.service(place.vip, true)));
                 Upper::Tcp(Tcp {
-                    source_port: self.rng.random(),
-                    destination_port: self.service(place.vip, true),
+                    source_port: ports.0,
+                    destination_port: ports.1,
                     flags,
                     options: vec![1; options],
                     payload,
                 })
             }
-            Protocol::Udp => Upper::Udp(Udp {
-                source_port: self.rng.random(),
-                destination_port: self.service(place.vip, false),
-                payload,
-            }),
+            Protocol::Udp => {
+                let ports = peer_ports.unwrap_or_else(|| (self.rng.random(), self.service(place.vip, false)));
+                Upper::Udp(Udp { source_port: ports.0, destination_port: ports.1, payload })
+            }
             Protocol::Gre => Upper::gre(&payload),
             Protocol::Esp => Upper::esp(self.rng.random(), &payload),
             Protocol::Ah => Upper::ah(17, self.rng.random(), &payload),
-            Protocol::IcmpError => self.icmp_error(version, place),
+            Protocol::IcmpError => self.icmp_error(version, place, peer),
             Protocol::Icmp | Protocol::Discovery => self.icmp(version, place),
             _ => {
                 let numbers: &[u8] = if version == Version::V4 {
@@ -701,7 +830,7 @@ impl Generator {
     fn icmp(&mut self, version: Version, place: &Place) -> Upper {
         if self.rng.random_bool(0.3) {
             // One defect makes a good error one that cannot be keyed.
-            let Upper::Icmp(mut icmp) = self.icmp_error(version, place) else { unreachable!("makes ICMP") };
+            let Upper::Icmp(mut icmp) = self.icmp_error(version, place, None) else { unreachable!("makes ICMP") };
             let v6 = version == Version::V6;
             match self.rng.random_range(0..5) {
                 0 => icmp.kind = if v6 { 5 } else { 13 },
@@ -723,11 +852,12 @@ impl Generator {
         Upper::Icmp(Icmp { kind, code: 0, rest: self.rng.random(), payload: self.payload() })
     }
 
-    /// An error about a packet that the VIP sent from one of its services.
-    fn icmp_error(&mut self, version: Version, place: &Place) -> Upper {
+    /// An error about a packet that the VIP sent from one of its services, in a session or to anyone.
+    fn icmp_error(&mut self, version: Version, place: &Place, peer: Option<Peer>) -> Upper {
         let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Gre, Protocol::Esp, Protocol::Ah];
-        let protocol = *protocols.choose(&mut self.rng).expect("not empty");
-        let mut inside = self.upper(protocol, version, place);
+        let drawn = *protocols.choose(&mut self.rng).expect("not empty");
+        let protocol = peer.map_or(drawn, |peer| peer.protocol);
+        let mut inside = self.upper(protocol, version, place, peer);
         match &mut inside {
             Upper::Tcp(tcp) => std::mem::swap(&mut tcp.source_port, &mut tcp.destination_port),
             Upper::Udp(udp) => std::mem::swap(&mut udp.source_port, &mut udp.destination_port),
@@ -735,7 +865,9 @@ impl Generator {
         }
         let (mut embedded, header) = match place.destination {
             IpAddr::V4(source) => {
-                let mut ip = Ip4::new(source, ip4(&mut self.rng), inside);
+                let anyone = ip4(&mut self.rng);
+                let client = peer.and_then(|p| if let IpAddr::V4(a) = p.source { Some(a) } else { None });
+                let mut ip = Ip4::new(source, client.unwrap_or(anyone), inside);
                 if self.rng.random_bool(0.15) {
                     ip.options = vec![1; self.rng.random_range(1..=16)];
                 }
@@ -743,7 +875,9 @@ impl Generator {
                 (ip.bytes(), ip.header_len())
             }
             IpAddr::V6(source) => {
-                let mut ip = Ip6::new(source, ip6(&mut self.rng), inside);
+                let anyone = ip6(&mut self.rng);
+                let client = peer.and_then(|p| if let IpAddr::V6(a) = p.source { Some(a) } else { None });
+                let mut ip = Ip6::new(source, client.unwrap_or(anyone), inside);
                 if self.rng.random_bool(0.15) {
                     ip.extensions = vec![Extension::Fragment { offset: 0, more: self.rng.random() }];
                 }

@@ -4,7 +4,7 @@
 use hashgate_regs::defs::{Mode, Track, VipKind};
 use hashgate_tables::{
     BUCKETS, BucketFlags, KeyMask, Limits, Mac, MatchSlot, NOBODY, OtherIp, Rule, STANDARD_HASH_KEY, Settings, Tables,
-    Target, Vip,
+    Target, Timeouts, Vip,
 };
 use rand::Rng;
 use rand::SeedableRng;
@@ -18,6 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const NEVER_COMMITTED: std::ops::RangeInclusive<u8> = 40..=43;
 /// Maps that random tables use besides that of the default rule.
 const USED_MAPS: std::ops::RangeInclusive<u8> = 0..=3;
+/// Ticks that most random time-outs do not exceed.
+const SHORT: u16 = 60;
 /// Zones of random tables.
 const ZONES: u8 = 3;
 
@@ -58,7 +60,7 @@ pub fn tables(seed: u64, limits: &Limits, options: Options) -> Tables {
     for &map in &maps {
         let owners = owners(rng, &tables);
         tables.maps.insert(map, owners);
-        for _ in 0..BUCKETS / 4 {
+        for _ in 0..BUCKETS {
             tables.flags.insert((map, rng.random_range(0..BUCKETS as u16)), flags(rng));
         }
     }
@@ -72,13 +74,13 @@ pub fn tables(seed: u64, limits: &Limits, options: Options) -> Tables {
     if options.dangling {
         let rules: Vec<u8> = tables.rules.keys().copied().collect();
         for rule in rules {
-            match rng.random_range(0..8) {
+            match rng.random_range(0..10) {
                 0 => drop(tables.rules.remove(&rule).is_some()),
                 1 | 2 => tables.rules.get_mut(&rule).expect("listed").map = rng.random_range(NEVER_COMMITTED),
                 _ => {}
             }
         }
-        tables.targets.retain(|_, _| rng.random_bool(0.7));
+        tables.targets.retain(|_, _| rng.random_bool(0.8));
     }
     tables
 }
@@ -177,12 +179,19 @@ fn change_once(rng: &mut impl Rng, limits: &Limits, tables: &mut Tables, danglin
         }
         7..=10 => {
             let number = if rng.random() { limits.rules } else { named.unwrap_or(limits.rules) };
-            if dangling && rng.random_bool(0.2) {
+            // Drained, or no longer, while its sessions run.
+            if rng.random_bool(0.25)
+                && let Some(rule) = tables.rules.get_mut(&number)
+            {
+                rule.draining = !rule.draining;
+                return;
+            }
+            if dangling && rng.random_bool(0.12) {
                 tables.rules.remove(&number);
             } else {
                 let rule = rule(rng, &maps);
                 tables.rules.insert(number, rule);
-                if dangling && rng.random_bool(0.25) {
+                if dangling && rng.random_bool(0.2) {
                     tables.rules.get_mut(&number).expect("inserted").map = rng.random_range(NEVER_COMMITTED);
                 }
             }
@@ -197,7 +206,11 @@ fn change_once(rng: &mut impl Rng, limits: &Limits, tables: &mut Tables, danglin
         }
         _ => {
             if let Some(id) = owner {
-                if dangling && rng.random_bool(0.3) {
+                if rng.random_bool(0.25)
+                    && let Some(target) = tables.targets.get_mut(&id)
+                {
+                    target.draining = !target.draining;
+                } else if dangling && rng.random_bool(0.3) {
                     tables.targets.remove(&id);
                 } else {
                     let target = target(rng, limits);
@@ -278,26 +291,28 @@ fn targets(rng: &mut impl Rng, limits: &Limits, tables: &mut Tables) {
 }
 
 fn target(rng: &mut impl Rng, limits: &Limits) -> Target {
-    match rng.random_range(0..5) {
+    match rng.random_range(0..7) {
         0 => Target::discard(),
-        1 | 2 => Target::forward(rng.random_range(0..limits.ports)),
-        _ => Target { draining: rng.random(), bind: rng.random(), ..Target::deliver(rng.random()) },
+        1..4 => Target { bind: rng.random_bool(0.7), ..Target::forward(rng.random_range(0..limits.ports)) },
+        _ => Target { draining: rng.random_bool(0.25), bind: rng.random_bool(0.9), ..Target::deliver(rng.random()) },
     }
 }
 
 fn owners(rng: &mut impl Rng, tables: &Tables) -> Vec<u16> {
     let ids: Vec<u16> = tables.targets.keys().copied().collect();
+    let binding: Vec<u16> = tables.targets.iter().filter(|(_, target)| target.bind).map(|(id, _)| *id).collect();
     let single = rng.random_bool(0.2).then(|| *ids.choose(rng).expect("not empty"));
     let owner = |rng: &mut _| match single {
         Some(id) => id,
-        None if Rng::random_bool(rng, 0.25) => NOBODY,
+        None if Rng::random_bool(rng, 0.18) => NOBODY,
+        None if !binding.is_empty() && Rng::random_bool(rng, 0.6) => *binding.choose(rng).expect("not empty"),
         None => *ids.choose(rng).expect("not empty"),
     };
     (0..BUCKETS).map(|_| owner(rng)).collect()
 }
 
 fn flags(rng: &mut impl Rng) -> BucketFlags {
-    BucketFlags { handover: rng.random(), track: rng.random() }
+    BucketFlags { handover: rng.random_bool(0.4), track: rng.random_bool(0.7) }
 }
 
 fn mask(rng: &mut impl Rng) -> KeyMask {
@@ -316,8 +331,13 @@ fn mask(rng: &mut impl Rng) -> KeyMask {
 }
 
 fn rule(rng: &mut impl Rng, maps: &[u8]) -> Rule {
-    let bucket = mask(rng);
-    let more = mask(rng);
+    // Mostly without ports for affinity, so that sessions of a client share it.
+    let affinity = rng.random_bool(0.6);
+    let mut masks = || {
+        let mask = mask(rng);
+        if affinity && rng.random_bool(0.8) { KeyMask { sport: false, dport: false, ..mask } } else { mask }
+    };
+    let (bucket, more) = (masks(), masks());
     let binding = KeyMask {
         src4: bucket.src4.max(more.src4),
         src6: bucket.src6.max(more.src6),
@@ -326,13 +346,37 @@ fn rule(rng: &mut impl Rng, maps: &[u8]) -> Rule {
         dport: bucket.dport || more.dport,
     };
     Rule {
-        mode: *[Mode::Disabled, Mode::Multiple, Mode::Multiple, Mode::Single, Mode::Single].choose(rng).expect("modes"),
-        draining: rng.random(),
-        track: *[Track::Never, Track::Flagged, Track::Always].choose(rng).expect("policies"),
+        mode: match rng.random_range(0..10) {
+            0 => Mode::Disabled,
+            1..5 => Mode::Multiple,
+            _ => Mode::Single,
+        },
+        draining: rng.random_bool(0.25),
+        track: *[Track::Never, Track::Flagged, Track::Always, Track::Always].choose(rng).expect("policies"),
         map: *maps.choose(rng).unwrap_or(&0),
-        group: rng.random(),
+        affinity,
+        // Few, so that rules share affinity bindings.
+        group: rng.random_range(0..2),
         bucket,
         binding,
+        timeouts: timeouts(rng),
+    }
+}
+
+/// Time-outs of which most end within a test.
+fn timeouts(rng: &mut impl Rng) -> Timeouts {
+    let mut ticks = || match rng.random_range(0..8) {
+        0 => Timeouts::MAX,
+        1 | 2 => rng.random_range(1..=3),
+        _ => rng.random_range(1..=SHORT),
+    };
+    Timeouts {
+        half_open: ticks(),
+        reset: ticks(),
+        established: ticks(),
+        closing: ticks(),
+        flow: ticks(),
+        affinity: ticks(),
     }
 }
 
@@ -390,7 +434,8 @@ mod tests {
     #[test]
     fn random_tables_validate_and_dangling_ones_do_not() {
         let limits = Limits { ports: 2, ..Limits::default() };
-        let mut refused = 0;
+        let [mut refused, mut sticky, mut shared, mut short] = [0; 4];
+        let mut tracks = [0; 3];
         for seed in 0..40 {
             let full = seed % 8 == 0;
             let made = tables(seed, &limits, Options { dangling: false, full });
@@ -398,9 +443,19 @@ mod tests {
             assert_eq!(made, tables(seed, &limits, Options { dangling: false, full }), "seed {seed} repeats");
             assert!(!full || (made.vips.len(), made.multicast.len()) == (512, 512));
             assert!(made.slots.iter().flatten().count() > 8, "seed {seed} has slots");
+            for rule in made.rules.values() {
+                sticky += u32::from(rule.affinity);
+                shared += u32::from(made.rules.values().filter(|r| r.affinity && r.group == rule.group).count() > 1);
+                short += u32::from(rule.timeouts.named().iter().any(|(_, ticks)| *ticks <= SHORT));
+                for (n, track) in [Track::Never, Track::Flagged, Track::Always].into_iter().enumerate() {
+                    tracks[n] += u32::from(rule.track == track);
+                }
+            }
             refused += u32::from(tables(seed, &limits, Options { dangling: true, full }).validate(&limits).is_err());
         }
         assert!(refused > 30, "{refused} of 40 dangling tables are refused");
+        assert!(sticky > 100 && shared > 100 && short > 300, "{sticky} sticky, {shared} in one group, {short} short");
+        assert!(tracks.iter().all(|rules| *rules > 50), "never, flagged, always: {tracks:?}");
     }
 
     #[test]

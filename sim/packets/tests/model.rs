@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The generator against the reference model: it reaches every combination, and what it says about frames is true.
 
-use hashgate_model::Nic;
+use hashgate_model::{Clocks, Nic, Table};
 use hashgate_packets::coverage::{Bin, Coverage};
 use hashgate_packets::random::{Defect, Generator, HostKind, MAX_FRAME, Profile};
 use hashgate_packets::tables::{Options, change, flag_change, switch, tables};
@@ -19,6 +19,9 @@ fn load(nic: &mut Nic, tables: &Tables) {
     nic.state.enabled = true;
 }
 
+/// Frames in which every combination must be reached: fewer than the equivalence tests may take.
+const FRAMES: u64 = 150_000;
+
 /// The rhythm of the equivalence test: fresh tables now and then, some changes and new switches every 300 frames.
 #[test]
 fn random_frames_reach_every_combination() {
@@ -26,7 +29,7 @@ fn random_frames_reach_every_combination() {
     let mut nic = Nic::new(LIMITS);
     let mut loaded = Tables::default();
     let mut generator = Generator::new(1, &loaded, Profile::mixed(2));
-    for n in 0..100_000u64 {
+    for n in 0..FRAMES {
         if n % 10_000 == 0 {
             loaded = tables(n, &LIMITS, Options { dangling: n % 20_000 != 0, full: n == 50_000 });
             load(&mut nic, &loaded);
@@ -47,15 +50,29 @@ fn random_frames_reach_every_combination() {
             nic.state.lease_ok = generator.rng().random_bool(0.9);
             generator.set_tables(&loaded);
         }
+        if n % 16 == 0 {
+            let Clocks { fast, slow } = nic.bindings().clocks();
+            let step = u16::from(n % 64 == 0);
+            nic.set_clocks(Clocks { fast: fast.wrapping_add(1), slow: slow.wrapping_add(step) });
+        }
         let generated = generator.frame();
         let decision = nic.receive(generated.port, &generated.frame, generated.error);
         nic.count(&decision);
+        let refused = decision.needs_room().map(|needed| needed && generator.rng().random_bool(0.02));
+        nic.apply(&decision, refused).expect("effects of the newest decision");
+        coverage.meet(&decision);
         coverage.add(Bin::new(&generated.what, decision.reason, decision.mode(nic.active())));
     }
     println!("{coverage}");
     let missing: Vec<String> = coverage.missing().iter().map(ToString::to_string).collect();
     assert!(missing.is_empty(), "{} never seen:\n{}", missing.len(), missing.join("\n"));
-    assert_eq!(nic.counters.received().packets, 100_000);
+    assert_eq!(nic.counters.received().packets, FRAMES);
+    let (asked, found) = coverage.found(Table::Connection);
+    let (asked_affinity, found_affinity) = coverage.found(Table::Affinity);
+    let enough = 4 * found > asked && 5 * found_affinity > 2 * asked_affinity;
+    assert!(enough, "of {asked} and {asked_affinity} frames only {found} and {found_affinity} met a binding");
+    let events = nic.take_events();
+    assert!(events.iter().zip(0..).all(|(event, n)| event.number == n));
 }
 
 #[test]

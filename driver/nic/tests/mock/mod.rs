@@ -44,6 +44,7 @@ impl Mock {
             (offset::BUILD1, build1),
             (offset::BUILD2, build2),
             (offset::BUILD3, build3),
+            (offset::BUILD4, 65536),
             (offset::CLOCK_KHZ, 322_266),
             (offset::STATUS, Status { ready: true, ..Status::default() }.bits()),
         ];

@@ -20,7 +20,7 @@ package hashgate_cfg_pkg;
     localparam int unsigned EXACT_ROWS = 256;
     // Targets.
     localparam int unsigned TARGETS = 1024;
-    // Sessions of a binding table.
+    // Bindings in each of the two binding tables; a power of two.
     localparam int unsigned SESSIONS = 65536;
     // Core clock in kHz; it only sets the reset value of the time increment.
     localparam int unsigned CLOCK_KHZ = 322_266;

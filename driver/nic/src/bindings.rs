@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The binding tables: look up, insert, remove and dump bindings, and the events about them.
+
+use crate::{Nic, NicError};
+use hashgate_regs::defs::{BindingState, RuleEntry, Table, TargetEntry};
+use hashgate_regs::registers::{BindCommand, BindRecord0, BindRecord1, BindTicks, Registers};
+use hashgate_tables::{NOBODY, Timeouts};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Reads of the status before an operation counts as hung. One takes microseconds.
+const POLLS: u32 = 10_000;
+/// How often an operation is asked for again while packets with its key are under way.
+const RETRIES: u32 = 1_000;
+const KEY_WORDS: usize = 10;
+
+/// One of the two binding tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BindingTable {
+    /// Connections, by the whole key.
+    Connection,
+    /// Clients, by what the binding-key mask of a rule leaves of the key.
+    Affinity,
+}
+
+/// Key of a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BindingKey {
+    /// Zone of the packets.
+    pub zone: u8,
+    /// Source address, masked in the affinity table.
+    pub source: IpAddr,
+    /// Destination address, of the same IP version; unspecified where the mask drops it.
+    pub destination: IpAddr,
+    /// Source port; 0 where there is none.
+    pub source_port: u16,
+    /// Destination port; 0 where there is none.
+    pub destination_port: u16,
+    /// Protocol; in the affinity table the binding group.
+    pub protocol: u8,
+}
+
+/// What a binding says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingRecord {
+    /// State; never free.
+    pub state: BindingState,
+    /// Target that its packets go to.
+    pub target: u16,
+    /// Rule that made it.
+    pub rule: u8,
+    /// Bucket that made it.
+    pub bucket: u16,
+    /// Tick in which it ends, modulo 65536; see [`Nic::binding_clocks`].
+    pub expires: u16,
+    /// No packet has used it since a packet made it.
+    pub fresh: bool,
+}
+
+/// A binding in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Its number in the table, which it keeps while it lives.
+    pub session: u16,
+    /// Its key.
+    pub key: BindingKey,
+    /// What it says.
+    pub record: BindingRecord,
+}
+
+/// What happened to a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingEventKind {
+    /// A packet or the host made it.
+    Created,
+    /// Its state changed.
+    Changed,
+    /// It ended: by time, by a packet or by the host.
+    Removed,
+    /// There was no room for it.
+    Refused,
+}
+
+/// An event of the binding tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingEvent {
+    /// Running number; a gap before it tells how many events were lost.
+    pub number: u32,
+    /// Which table.
+    pub table: BindingTable,
+    /// What happened.
+    pub kind: BindingEventKind,
+    /// The binding as it was then. The session of a refused one means nothing.
+    pub binding: Binding,
+}
+
+/// Clocks of the binding tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingClocks {
+    /// Now, in ticks modulo 65536: half-open and reset bindings.
+    pub fast: u16,
+    /// Now, in ticks modulo 65536: all others.
+    pub slow: u16,
+    /// Length of a fast tick, ns.
+    pub fast_tick_ns: u64,
+    /// Length of a slow tick, ns.
+    pub slow_tick_ns: u64,
+}
+
+impl BindingClocks {
+    /// Tick in which a binding in `state` ends that shall last `ticks` from now.
+    pub fn after(&self, state: BindingState, ticks: u16) -> u16 {
+        let now = if is_fast(state) { self.fast } else { self.slow };
+        now.wrapping_add(ticks)
+    }
+
+    /// Ticks that are left of a binding; `None` if it has ended.
+    pub fn left(&self, record: &BindingRecord) -> Option<u16> {
+        let now = if is_fast(record.state) { self.fast } else { self.slow };
+        let left = record.expires.wrapping_sub(now);
+        (1..=Timeouts::MAX + 1).contains(&left).then_some(left)
+    }
+}
+
+/// Whether bindings in `state` go by the fast clock.
+fn is_fast(state: BindingState) -> bool {
+    matches!(state, BindingState::HalfOpen | BindingState::Reset)
+}
+
+/// Counters of a binding table since the reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindingCounters {
+    /// Keys in the table, those of ended bindings that are not cleared away yet included.
+    pub used: u32,
+    /// Keys in the stash.
+    pub stash: u32,
+    /// Bindings made.
+    pub created: u64,
+    /// Bindings that ended.
+    pub removed: u64,
+    /// Bindings that found no room.
+    pub refused: u64,
+    /// Keys that the mover displaced.
+    pub moves: u64,
+    /// Bindings of frames with late errors that were not taken back.
+    pub undo_lost: u32,
+}
+
+/// Operations of `BIND_COMMAND`.
+#[derive(Clone, Copy)]
+enum Operation {
+    Find = 0,
+    Insert = 1,
+    Remove = 2,
+    Next = 3,
+}
+
+/// How an operation ended.
+enum Outcome {
+    Ok,
+    No,
+    Full,
+}
+
+impl BindingKey {
+    fn words(&self) -> [u32; KEY_WORDS] {
+        let mut words = [0; KEY_WORDS];
+        for (place, address) in [(0, self.source), (4, self.destination)] {
+            let bits = match address {
+                IpAddr::V4(address) => u32::from(address).into(),
+                IpAddr::V6(address) => u128::from(address),
+            };
+            for (n, word) in words[place..place + 4].iter_mut().enumerate() {
+                *word = (bits >> (32 * n)) as u32;
+            }
+        }
+        words[8] = u32::from(self.source_port) | u32::from(self.destination_port) << 16;
+        words[9] = u32::from(self.protocol) | u32::from(self.zone) << 8 | u32::from(self.source.is_ipv6()) << 16;
+        words
+    }
+
+    fn from_words(words: &[u32; KEY_WORDS]) -> BindingKey {
+        let v6 = words[9] >> 16 & 1 == 1;
+        let address = |place: usize| {
+            if v6 {
+                let bits = (0..4).map(|n| u128::from(words[place + n]) << (32 * n)).sum::<u128>();
+                IpAddr::V6(Ipv6Addr::from(bits))
+            } else {
+                IpAddr::V4(Ipv4Addr::from(words[place]))
+            }
+        };
+        BindingKey {
+            zone: (words[9] >> 8) as u8,
+            source: address(0),
+            destination: address(4),
+            source_port: words[8] as u16,
+            destination_port: (words[8] >> 16) as u16,
+            protocol: words[9] as u8,
+        }
+    }
+}
+
+impl Nic {
+    /// The binding with a key, if it lives.
+    ///
+    /// # Errors
+    /// [`NicError::BindingBusy`] if packets with the key come without a pause, [`NicError::NoAnswer`] and
+    /// [`NicError::Timeout`] if the NIC fails.
+    pub fn find_binding(&mut self, table: BindingTable, key: &BindingKey) -> Result<Option<Binding>, NicError> {
+        self.write_key(key)?;
+        match self.operate(table, Operation::Find)? {
+            Outcome::Ok => self.read_binding().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes a binding. It ends at `record.expires` unless packets refresh it.
+    ///
+    /// # Errors
+    /// [`NicError::Binding`] if the target, the rule, the bucket or the state cannot be, if the time is over, or if there
+    /// is a binding with this key; [`NicError::BindingsFull`] if there is no room; nothing has changed then. Others as
+    /// for [`Nic::find_binding`].
+    pub fn insert_binding(
+        &mut self,
+        table: BindingTable,
+        key: &BindingKey,
+        record: &BindingRecord,
+    ) -> Result<Binding, NicError> {
+        self.check_record(record)?;
+        self.write_key(key)?;
+        let registers = self.registers();
+        registers.set_bind_record0(BindRecord0 {
+            target: record.target,
+            state: record.state as u8,
+            fresh: record.fresh,
+        });
+        registers.set_bind_record1(BindRecord1 { bucket: record.bucket, rule: record.rule });
+        registers.set_bind_record2(record.expires);
+        match self.operate(table, Operation::Insert)? {
+            Outcome::Ok => self.read_binding(),
+            Outcome::No => Err(NicError::Binding(format!("there is a binding of {key:?} already: remove it first"))),
+            Outcome::Full => Err(NicError::BindingsFull { table }),
+        }
+    }
+
+    /// Ends a binding; `false` if there is none with this key.
+    ///
+    /// # Errors
+    /// As for [`Nic::find_binding`].
+    pub fn remove_binding(&mut self, table: BindingTable, key: &BindingKey) -> Result<bool, NicError> {
+        self.write_key(key)?;
+        Ok(matches!(self.operate(table, Operation::Remove)?, Outcome::Ok))
+    }
+
+    /// All bindings of a table that live during the whole call, each once, by session; those that come or go meanwhile
+    /// may be among them. Packets are not held up.
+    ///
+    /// # Errors
+    /// As for [`Nic::find_binding`].
+    pub fn bindings(&mut self, table: BindingTable) -> Result<Vec<Binding>, NicError> {
+        let mut found: Vec<Binding> = Vec::new();
+        let mut from = 0u16;
+        loop {
+            self.registers().set_bind_session(from);
+            match self.operate(table, Operation::Next)? {
+                Outcome::Ok => found.push(self.read_binding()?),
+                _ => return Ok(found),
+            }
+            match found.last().and_then(|binding| binding.session.checked_add(1)) {
+                Some(next) => from = next,
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Ends all bindings that `which` picks, for example those of a target or a rule; returns how many.
+    ///
+    /// # Errors
+    /// As for [`Nic::find_binding`]; those removed before stay removed.
+    pub fn remove_bindings(
+        &mut self,
+        table: BindingTable,
+        which: impl Fn(&Binding) -> bool,
+    ) -> Result<usize, NicError> {
+        let mut removed = 0;
+        for binding in self.bindings(table)?.iter().filter(|binding| which(binding)) {
+            removed += usize::from(self.remove_binding(table, &binding.key)?);
+        }
+        Ok(removed)
+    }
+
+    /// Empties both tables and gives their hash functions a new secret. While that lasts no packet finds or makes a
+    /// binding; no events tell of the bindings that go.
+    ///
+    /// # Errors
+    /// [`NicError::NoAnswer`] and [`NicError::Timeout`] if the NIC fails.
+    pub fn flush_bindings(&mut self, secret: u128) -> Result<(), NicError> {
+        for n in 0..4 {
+            self.registers().set_bind_secret(n, (secret >> (32 * n)) as u32);
+        }
+        self.registers().set_bind_flush(true);
+        self.wait("the flush of the binding tables", |status| status.bind_ready)
+    }
+
+    /// Sets the lengths of the ticks: 2 to the power of `fast` and `slow` nanoseconds. The tables should be empty.
+    ///
+    /// # Errors
+    /// [`NicError::Binding`] unless both are 10..=33.
+    pub fn set_binding_ticks(&mut self, fast: u8, slow: u8) -> Result<(), NicError> {
+        for (what, value) in [("fast", fast), ("slow", slow)] {
+            if !(10..=33).contains(&value) {
+                let text = format!("the {what} tick is 2^{value} ns, possible is 2^10 to 2^33 (1 us to 8.6 s)");
+                return Err(NicError::Binding(text));
+            }
+        }
+        self.registers().set_bind_ticks(BindTicks { fast, slow });
+        Ok(())
+    }
+
+    /// The clocks that [`BindingRecord::expires`] refers to.
+    pub fn binding_clocks(&self) -> BindingClocks {
+        let (now, ticks) = (self.registers().bind_now(), self.registers().bind_ticks());
+        let length = |power: u8| 1u64 << power.min(63);
+        BindingClocks {
+            fast: now.fast,
+            slow: now.slow,
+            fast_tick_ns: length(ticks.fast),
+            slow_tick_ns: length(ticks.slow),
+        }
+    }
+
+    /// Counters of a binding table.
+    pub fn binding_counters(&self, table: BindingTable) -> BindingCounters {
+        let (registers, t) = (self.registers(), table as usize);
+        BindingCounters {
+            used: registers.binding_used(t),
+            stash: registers.binding_stash(t),
+            created: registers.binding_created(t),
+            removed: registers.binding_removed(t),
+            refused: registers.binding_refused(t),
+            moves: registers.binding_moves(t),
+            undo_lost: registers.binding_undo_lost(t),
+        }
+    }
+
+    /// The oldest event of the binding tables that nobody has taken yet.
+    ///
+    /// # Errors
+    /// [`NicError::Unknown`] if a field has no meaning; the event is taken all the same.
+    pub fn next_binding_event(&mut self) -> Result<Option<BindingEvent>, NicError> {
+        let registers = self.registers();
+        if !registers.event_status() {
+            return Ok(None);
+        }
+        let words: [u32; 4 + KEY_WORDS] = std::array::from_fn(|n| registers.event_word(n));
+        registers.set_event_pop(true);
+        let mut key = [0; KEY_WORDS];
+        key.copy_from_slice(&words[4..]);
+        let record = BindingRecord {
+            state: BindingState::try_from((words[1] >> 8 & 7) as u8)?,
+            target: (words[1] >> 16 & 0x3ff) as u16,
+            rule: (words[2] >> 16 & 0x7f) as u8,
+            bucket: (words[2] & 0xfff) as u16,
+            expires: (words[3] >> 16) as u16,
+            fresh: words[1] >> 5 & 1 == 1,
+        };
+        Ok(Some(BindingEvent {
+            number: words[0],
+            table: if words[1] >> 4 & 1 == 1 { BindingTable::Affinity } else { BindingTable::Connection },
+            kind: match words[1] & 3 {
+                0 => BindingEventKind::Created,
+                1 => BindingEventKind::Changed,
+                2 => BindingEventKind::Removed,
+                _ => BindingEventKind::Refused,
+            },
+            binding: Binding { session: words[3] as u16, key: BindingKey::from_words(&key), record },
+        }))
+    }
+
+    /// Events that were lost because nobody took them in time, since the reset.
+    pub fn lost_binding_events(&self) -> u32 {
+        self.registers().event_lost()
+    }
+
+    fn check_record(&self, record: &BindingRecord) -> Result<(), NicError> {
+        let limits = &self.info().limits;
+        let refuse = |text: String| Err(NicError::Binding(text));
+        if record.state == BindingState::Free {
+            return refuse("the state of a binding cannot be free: remove it instead".into());
+        }
+        if record.target >= limits.targets.min(NOBODY) {
+            return refuse(format!("target {} is out of range: 0..{}", record.target, limits.targets.min(NOBODY)));
+        }
+        if !TargetEntry::unpack(&self.read_entry(Table::Target, record.target.into())).valid {
+            return refuse(format!("target {} has no entry: commit one first", record.target));
+        }
+        if record.rule > limits.rules || !RuleEntry::unpack(&self.read_entry(Table::Rule, record.rule.into())).valid {
+            return refuse(format!("rule {} has no entry: commit one first", record.rule));
+        }
+        if usize::from(record.bucket) >= hashgate_tables::BUCKETS {
+            return refuse(format!("bucket {} is out of range: 0..{}", record.bucket, hashgate_tables::BUCKETS));
+        }
+        if self.binding_clocks().left(record).is_none() {
+            return refuse(format!(
+                "it would end at tick {}, which is over: give it a time-out of 1..",
+                record.expires
+            ));
+        }
+        Ok(())
+    }
+
+    fn write_key(&self, key: &BindingKey) -> Result<(), NicError> {
+        if key.source.is_ipv6() != key.destination.is_ipv6() {
+            let text = format!("the key has addresses of two IP versions: {} and {}", key.source, key.destination);
+            return Err(NicError::Binding(text));
+        }
+        for (n, word) in key.words().into_iter().enumerate() {
+            self.registers().set_bind_key(n, word);
+        }
+        Ok(())
+    }
+
+    fn read_binding(&self) -> Result<Binding, NicError> {
+        let registers = self.registers();
+        let words: [u32; KEY_WORDS] = std::array::from_fn(|n| registers.bind_key(n));
+        let (record0, record1) = (registers.bind_record0(), registers.bind_record1());
+        let record = BindingRecord {
+            state: BindingState::try_from(record0.state)?,
+            target: record0.target,
+            rule: record1.rule,
+            bucket: record1.bucket,
+            expires: registers.bind_record2(),
+            fresh: record0.fresh,
+        };
+        Ok(Binding { session: registers.bind_session(), key: BindingKey::from_words(&words), record })
+    }
+
+    /// Starts an operation and waits for its end; asks again while packets with the key are under way.
+    fn operate(&self, table: BindingTable, operation: Operation) -> Result<Outcome, NicError> {
+        let registers: &Registers<_> = self.registers();
+        for _ in 0..RETRIES {
+            let affinity = table == BindingTable::Affinity;
+            registers.set_bind_command(BindCommand { op: operation as u8, affinity });
+            let mut polls = 0;
+            let status = loop {
+                let status = registers.bind_status();
+                if !status.busy {
+                    break status;
+                }
+                polls += 1;
+                if polls == POLLS {
+                    let error = NicError::Timeout { what: "an operation on a binding table", polls };
+                    return Err(self.or_gone(error));
+                }
+            };
+            match status {
+                status if status.ok => return Ok(Outcome::Ok),
+                status if status.full => return Ok(Outcome::Full),
+                status if status.again => {}
+                _ => return Ok(Outcome::No),
+            }
+        }
+        Err(NicError::BindingBusy { table, retries: RETRIES })
+    }
+}

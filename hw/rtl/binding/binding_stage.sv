@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// binding_stage: where a running session lives, beside hash and map.
+//
+//     keys -> connection table -+-> binding_decision -> target
+//          -> affinity table ---+
+//     owner from the map -> target_flags
+//
+// In       the keys of a packet and its rule in cycle 0 (aligned with the end of key_mask), the owner and the flags of its bucket
+//          in cycle OWNER_AT, whether it gets as far as the bindings in cycle DECIDE_AT - 1.
+// Out      in cycle BINDING_LATENCY: the target that decides, and why.
+// Undo     a frame that a late check discarded hands back what it made.
+// Stall    never.
+`resetall
+`default_nettype none
+module binding_stage
+    import binding_pkg::*;
+    import binding_stage_pkg::*;
+    import hashgate_cfg_pkg::*;
+    import hashgate_defs_pkg::*;
+    import hashgate_pkg::*;
+#(
+    localparam int unsigned OWNER_AT = HASH_LATENCY + MAP_LATENCY,
+    localparam int unsigned DECIDE_AT = BINDING_LATENCY - 1
+) (
+    input  wire logic         clk,
+    input  wire logic         rst,
+    input  wire init_t        init_i,
+    input  wire cfg_req_t     cfg_i,
+    input  wire logic         reset_i,            // of the tables alone: they empty themselves and take the secret
+    input  wire logic [127:0] secret_i,
+    input  wire logic [1:0]   target_banks_i,     // of the target table, by generation
+    input  wire ticks_t       fast_now_i,
+    input  wire ticks_t       slow_now_i,
+    // cycle 0
+    input  wire logic         valid_i,
+    input  wire logic         gen_i,
+    input  wire asks_t        asks_i,
+    input  wire binding_key_t connection_key_i,
+    input  wire binding_key_t affinity_key_i,
+    input  wire rule_t        rule_i,
+    input  wire rule_entry_t  rule_entry_i,
+    // cycle HASH_LATENCY
+    input  wire bucket_t      bucket_i,
+    // cycle OWNER_AT
+    input  wire target_t      owner_i,
+    input  wire logic         handover_i,
+    input  wire logic         track_i,
+    input  wire logic         bad_i,
+    // cycle DECIDE_AT - 1
+    input  wire logic         consult_i,
+    // cycle BINDING_LATENCY
+    output target_t           target_o,
+    output bound_e            bound_o,
+    output logic              nobody_o,           // the owner is nobody
+    output logic              draining_o,         // the packet opens, the owner binds, but the rule is draining
+    output logic              handover_o,
+    output logic              bad_o,
+    output made_t [1:0]       made_o,             // 0 connection, 1 affinity
+    // undo
+    input  wire made_t [1:0]  undo_i,
+    // the host's side of both tables
+    input  wire host_request_t [1:0] host_request_i,
+    output host_answer_t [1:0] host_answer_o,
+    output logic [1:0]        event_valid_o,
+    output binding_event_t [1:0] event_o,
+    output binding_status_t [1:0] status_o
+);
+    // ---- what comes with the packet ------------------------------------------------------------------------------------
+    typedef struct packed {
+        logic   valid;
+        logic   gen;
+        asks_t  asks;
+        rule_t  rule;
+        track_e track;
+        logic   sticky;
+        logic   draining;
+        ticks_t half_open, reset, established, closing, flow, affinity;
+    } side_t;
+    side_t side, side_late, side_q;
+    assign side = '{
+        valid: valid_i, gen: gen_i, asks: asks_i, rule: rule_i, track: rule_entry_i.track, sticky: rule_entry_i.affinity,
+        draining: rule_entry_i.draining, half_open: rule_entry_i.time_half_open, reset: rule_entry_i.time_reset,
+        established: rule_entry_i.time_established, closing: rule_entry_i.time_closing, flow: rule_entry_i.time_flow,
+        affinity: rule_entry_i.time_affinity};
+    delay #(.WIDTH($bits(side_t)), .CYCLES(DECIDE_AT - 1)) u_side (.clk, .value_i(side), .value_o(side_late));
+
+    // Generation by cycle, for the banks of the target table.
+    logic [DECIDE_AT-1:0] gen_at;
+    assign gen_at[0] = gen_i;
+    always_ff @(posedge clk) gen_at[DECIDE_AT-1:1] <= gen_at[DECIDE_AT-2:0];
+
+    // ---- what the owner means ----------------------------------------------------------------------------------------------
+    localparam int unsigned FLAGS_AT = OWNER_AT + 2;
+    logic    owner_binds, owner_binds_late, owner_draining_now, owner_draining_late, owner_draining;
+    target_t owner_late;
+    logic    handover_late, track_late, bad_late;
+    bucket_t bucket_late;
+    target_flags u_owner_flags (
+        .clk, .init_i, .cfg_i, .target_i(owner_i), .bank_i(target_banks_i[gen_at[OWNER_AT]]), .binds_o(owner_binds),
+        .draining_o(owner_draining_now));
+    delay #(.WIDTH(2), .CYCLES(DECIDE_AT - 1 - FLAGS_AT)) u_binds (
+        .clk, .value_i({owner_binds, owner_draining_now}), .value_o({owner_binds_late, owner_draining_late}));
+    delay #(.WIDTH($bits(target_t) + 3), .CYCLES(DECIDE_AT - 1 - OWNER_AT)) u_owner (
+        .clk, .value_i({owner_i, handover_i, track_i, bad_i}), .value_o({owner_late, handover_late, track_late, bad_late}));
+    delay #(.WIDTH($bits(bucket_t)), .CYCLES(DECIDE_AT - 1 - HASH_LATENCY)) u_bucket (
+        .clk, .value_i(bucket_i), .value_o(bucket_late));
+
+    // ---- one cycle before the decision: everything that does not depend on a binding ---------------------------------------
+    logic    consult, tracks, admits, binds, nobody, drains, handover_q, bad_q;
+    target_t owner_q;
+    bucket_t bucket_q;
+    ticks_t  half_open, reset, established, closing, flow, affinity;
+    always_ff @(posedge clk) begin
+        side_q      <= side_late;
+        owner_draining <= owner_draining_late;
+        consult     <= consult_i && side_late.valid && !bad_late && !rst;
+        binds       <= owner_binds_late && owner_late != NOBODY;
+        nobody      <= owner_late == NOBODY;
+        admits      <= owner_binds_late && owner_late != NOBODY && !side_late.draining;
+        drains      <= owner_binds_late && owner_late != NOBODY && side_late.draining && side_late.asks.opens;
+        tracks      <= side_late.track == TRACK_ALWAYS || (side_late.track == TRACK_FLAGGED && track_late);
+        owner_q     <= owner_late;
+        handover_q  <= handover_late;
+        bad_q       <= bad_late;
+        bucket_q    <= bucket_late;
+        half_open   <= fast_now_i + side_late.half_open;
+        reset       <= fast_now_i + side_late.reset;
+        established <= slow_now_i + side_late.established;
+        closing     <= slow_now_i + side_late.closing;
+        flow        <= slow_now_i + side_late.flow;
+        affinity    <= slow_now_i + side_late.affinity;
+    end
+
+    // ---- the tables ------------------------------------------------------------------------------------------------------------
+    typedef struct packed {
+        logic            present;    // the table holds the key
+        logic            live;
+        binding_record_t record;
+        logic            flag;
+        logic            room;       // a CREATE of a new key would find room
+        session_t        session;    // that a CREATE would use
+        binding_row_t    row;
+    } answer_t;
+    answer_t     [1:0] answer;
+    binding_op_e [1:0] op;
+    logic        [1:0] flag_next;
+    binding_record_t     [1:0] record;
+    binding_key_t [1:0] key;
+    assign key[0] = connection_key_i;
+    assign key[1] = affinity_key_i;
+    for (genvar t = 0; t < 2; t++) begin : gen_table
+        logic    flag, busy;
+        logic [SESSION_BITS:0] used;
+        logic [5:0]            stash;
+        target_t peek;
+        if (t == 1) begin : gen_flags
+            logic binds_then, draining;
+            target_flags u_flags (
+                .clk, .init_i, .cfg_i, .target_i(peek), .bank_i(target_banks_i[gen_at[DECIDE_AT-2]]), .binds_o(binds_then),
+                .draining_o(draining));
+            assign flag = !binds_then || draining;
+        end else begin : gen_no_flags
+            assign flag = 1'b0;
+        end
+        binding_table #(.SESSIONS(SESSIONS)) u_table (
+            .clk, .rst(reset_i), .secret_i, .busy_o(busy), .fast_now_i, .slow_now_i, .valid_i, .key_i(key[t]),
+            .peek_target_o(peek), .peek_flag_i(flag), .present_o(answer[t].present), .live_o(answer[t].live),
+            .session_o(answer[t].session), .record_o(answer[t].record), .flag_o(answer[t].flag),
+            .can_create_o(answer[t].room), .row_o(answer[t].row), .op_i(op[t]), .record_i(record[t]), .flag_i(flag_next[t]),
+            .event_valid_o(event_valid_o[t]), .event_kind_o(event_o[t].kind), .event_session_o(event_o[t].session),
+            .event_record_o(event_o[t].record), .event_key_o(event_o[t].key), .host_req_i(host_request_i[t].request),
+            .host_op_i(host_request_i[t].op), .host_key_i(host_request_i[t].key), .host_record_i(host_request_i[t].record),
+            .host_session_i(host_request_i[t].session), .host_done_o(host_answer_o[t].done),
+            .host_ok_o(host_answer_o[t].ok), .host_busy_o(host_answer_o[t].again), .host_full_o(host_answer_o[t].full),
+            .host_session_o(host_answer_o[t].session), .host_record_o(host_answer_o[t].record),
+            .host_key_o(host_answer_o[t].key), .undo_valid_i(undo_i[t].valid), .undo_session_i(undo_i[t].session),
+            .undo_row_i(undo_i[t].row), .undo_lost_o(status_o[t].undo_lost), .live_slots_o(used), .stash_used_o(stash),
+            .moves_o(status_o[t].move), .parity_o(status_o[t].parity));
+        assign status_o[t].ready = !busy;
+        assign status_o[t].used  = 17'(used);
+        assign status_o[t].stash = 8'(stash);
+        wire logic unused_table = &{1'b0, peek};
+    end
+
+    // ---- the decision ------------------------------------------------------------------------------------------------------------
+    bound_e  bound;
+    target_t target;
+    binding_decision u_decision (
+        .consult_i(consult), .asks_i(side_q.asks), .tracks_i(tracks), .sticky_i(side_q.sticky), .admits_i(admits),
+        .owner_binds_i(binds), .owner_i(owner_q), .rule_i(side_q.rule), .bucket_i(bucket_q), .until_half_open_i(half_open),
+        .until_reset_i(reset), .until_established_i(established), .until_closing_i(closing), .until_flow_i(flow),
+        .until_affinity_i(affinity), .connection_live_i(answer[0].live), .connection_i(answer[0].record),
+        .connection_op_o(op[0]), .connection_o(record[0]), .affinity_live_i(answer[1].live),
+        .affinity_leave_i(answer[1].flag), .affinity_i(answer[1].record), .affinity_op_o(op[1]), .affinity_o(record[1]),
+        .bound_o(bound), .target_o(target));
+    always_comb begin
+        flag_next = {(op[1] == BINDING_CREATE) ? owner_draining : answer[1].flag, 1'b0};
+    end
+    always_ff @(posedge clk) begin
+        target_o   <= target;
+        bound_o    <= bound;
+        nobody_o   <= nobody;
+        draining_o <= drains;
+        handover_o <= handover_q;
+        bad_o      <= bad_q;
+        for (int t = 0; t < 2; t++)
+            made_o[t] <= '{valid: op[t] == BINDING_CREATE && (answer[t].present || answer[t].room), session: answer[t].session, row: answer[t].row};
+    end
+    wire logic unused = &{1'b0, rule_entry_i, side_q};
+endmodule
+`resetall

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// binding_stage_pkg: what lies between the binding tables, the pipeline and the registers.
+`resetall
+`default_nettype none
+package binding_stage_pkg;
+    import binding_pkg::*;
+    import hashgate_cfg_pkg::*;
+    import hashgate_defs_pkg::*;
+    import hashgate_pkg::*;
+
+    // Time in ticks of the fast or slow clock.
+    typedef logic [15:0] ticks_t;
+
+    // What the host asks of a table, and the answer. A request is held until `done`.
+    typedef struct packed {
+        logic          request;
+        binding_host_e op;
+        session_t      session;
+        binding_record_t record;
+        binding_key_t  key;
+    } host_request_t;
+    typedef struct packed {
+        logic         done;
+        logic         ok;
+        logic         again;    // packets with the key are under way
+        logic         full;
+        session_t     session;
+        binding_record_t record;
+        binding_key_t key;
+    } host_answer_t;
+
+    // What is reported.
+    typedef struct packed {
+        binding_event_e kind;
+        session_t       session;
+        binding_record_t record;
+        binding_key_t   key;
+    } binding_event_t;
+
+    // State of a table, and pulses to be counted.
+    typedef struct packed {
+        logic        ready;
+        logic [16:0] used;
+        logic [7:0]  stash;
+        logic        move;
+        logic        undo_lost;
+        logic        parity;
+    } binding_status_t;
+
+    // How a packet looks to a binding.
+    typedef struct packed {
+        logic tcp;      // TCP whose flags are known
+        logic opens;    // may open a session: SYN without ACK, or UDP, GRE, ESP, AH
+        logic fin;
+        logic rst;
+        logic quiet;    // an ICMP error, or its ports or protocol are not known: it never changes a connection
+        logic embedded; // an ICMP error: it never changes any binding
+    } asks_t;
+
+    // Which binding decided.
+    typedef enum logic [1:0] {
+        BOUND_NOT,
+        BOUND_CONNECTION,
+        BOUND_AFFINITY
+    } bound_e;
+
+    // Word of a key as registers show it (BIND_KEY).
+    function automatic logic [31:0] key_word(input binding_key_t key, input int word);
+        case (word)
+            0, 1, 2, 3: key_word = key.src[32*word +: 32];
+            4, 5, 6, 7: key_word = key.dst[32*(word-4) +: 32];
+            8:          key_word = {key.dport, key.sport};
+            default:    key_word = {15'b0, key.v6, key.zone, key.protocol};
+        endcase
+    endfunction
+endpackage
+`resetall

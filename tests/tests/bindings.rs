@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bindings on the NIC: what packets, the host and time do to them, and what they do to packets.
+
+use hashgate_model::bindings::Table;
+use hashgate_nic::{Binding, BindingEventKind, BindingKey, BindingRecord, BindingTable, NicError};
+use hashgate_packets::builder::{ACK, FIN, RST, SYN, Tcp, Udp, Upper};
+use hashgate_regs::defs::{BindingState, Reason, Track, Verdict};
+use hashgate_sim::Build;
+use hashgate_tables::{BUCKETS, KeyMask, Tables, Target};
+use hashgate_tests::scene::{self, CLIENT4, MAP, QUEUE, RULE, TARGET, VIP4, ip4};
+use hashgate_tests::{Bench, for_each_build};
+use std::net::Ipv4Addr;
+
+for_each_build!(
+    connections_survive_a_map_change,
+    affinity_outlives_connections,
+    a_dump_is_what_the_model_holds,
+    time_ends_bindings,
+    late_errors_take_bindings_back,
+    the_host_inserts_and_removes,
+    bad_bindings_are_refused,
+    events_tell_everything,
+    a_full_table_refuses_and_keeps,
+);
+
+/// Another member: its packets are discarded here.
+const OTHER: u16 = 77;
+
+/// The scene with a rule that tracks everything.
+fn tables(bench: &Bench) -> Tables {
+    let mut tables = scene::tables(&bench.limits());
+    tables.targets.insert(OTHER, Target::discard());
+    tables.rules.get_mut(&RULE).expect("the rule").track = Track::Always;
+    tables
+}
+
+fn bench(build: Build, change: impl FnOnce(&mut Tables)) -> Bench {
+    let mut bench = Bench::new(build, 21);
+    bench.stop_time();
+    let mut tables = tables(&bench);
+    change(&mut tables);
+    bench.load(&tables);
+    bench
+}
+
+fn segment(source_port: u16, flags: u8) -> Vec<u8> {
+    scene::frame(ip4(
+        VIP4,
+        Upper::Tcp(Tcp { source_port, destination_port: 80, flags, options: vec![], payload: vec![] }),
+    ))
+}
+
+fn datagram(source: Ipv4Addr, source_port: u16) -> Vec<u8> {
+    let udp = Udp { source_port, destination_port: 80, payload: vec![1; 30] };
+    let mut packet = hashgate_packets::builder::Ip4::new(source, VIP4, Upper::Udp(udp));
+    packet.ttl = 9;
+    scene::frame(hashgate_packets::builder::Payload::Ip4(packet))
+}
+
+fn key(source_port: u16) -> BindingKey {
+    let (source, destination) = (CLIENT4.into(), VIP4.into());
+    BindingKey { zone: 0, source, destination, source_port, destination_port: 80, protocol: 6 }
+}
+
+/// Every binding of the NIC is one of the model, and the other way round.
+fn compare(bench: &mut Bench) -> usize {
+    let mut number = 0;
+    for (table, of_model) in [(BindingTable::Connection, Table::Connection), (BindingTable::Affinity, Table::Affinity)]
+    {
+        let found = bench.nic.bindings(table).expect("a dump");
+        let mut seen: Vec<_> = found.iter().map(|b| (b.key, b.record)).collect();
+        seen.sort_by_key(|(key, _)| *key);
+        let model = bench.board.model.bindings().iter(of_model);
+        let mut wanted: Vec<_> = model
+            .map(|(key, binding)| {
+                let key = BindingKey {
+                    zone: key.zone,
+                    source: key.key.source,
+                    destination: key.key.destination,
+                    source_port: key.key.source_port,
+                    destination_port: key.key.destination_port,
+                    protocol: key.protocol,
+                };
+                let record = BindingRecord {
+                    state: binding.state,
+                    target: binding.target,
+                    rule: binding.rule,
+                    bucket: binding.bucket,
+                    expires: binding.expires,
+                    fresh: binding.fresh,
+                };
+                (key, record)
+            })
+            .collect();
+        wanted.sort_by_key(|(key, _)| *key);
+        assert_eq!(seen, wanted, "{table:?}");
+        number += seen.len();
+    }
+    number
+}
+
+fn connections_survive_a_map_change(build: Build) {
+    let mut bench = bench(build, |_| {});
+    let ports = 1000..1200;
+    for port in ports.clone() {
+        bench.receive(0, &segment(port, SYN));
+        bench.receive(0, &segment(port, ACK));
+    }
+    let reasons: Vec<_> = bench.settle().iter().map(|e| e.reason).collect();
+    assert_eq!(
+        reasons.iter().filter(|r| **r == Reason::Binding).count(),
+        200,
+        "a segment finds what the one before made"
+    );
+    assert_eq!(compare(&mut bench), 200);
+
+    // All buckets go to another member.
+    let mut next = tables(&bench);
+    next.maps.insert(MAP, vec![OTHER; BUCKETS]);
+    bench.commit(&next, |_| {});
+    bench.settle();
+    for port in ports.clone() {
+        let event = bench.one(0, &segment(port, ACK));
+        assert_eq!((event.verdict, event.reason, event.target), (Verdict::Host, Reason::Binding, Some(TARGET)));
+        assert_eq!(event.queue, QUEUE);
+    }
+    // New connections are the other member's, and so is a port that is used again, from its SYN on.
+    for port in [2000, 1000, 1199] {
+        let event = bench.one(0, &segment(port, SYN));
+        assert_eq!((event.verdict, event.reason, event.target), (Verdict::Discard, Reason::Map, Some(OTHER)));
+        assert_eq!(bench.one(0, &segment(port, ACK)).reason, Reason::Map);
+    }
+    assert_eq!(compare(&mut bench), 198);
+    bench.compare_counters();
+}
+
+fn affinity_outlives_connections(build: Build) {
+    let mut bench = bench(build, |tables| {
+        let rule = tables.rules.get_mut(&RULE).expect("the rule");
+        rule.affinity = true;
+        rule.group = 9;
+        rule.bucket = KeyMask::SOURCE;
+        rule.binding = KeyMask::SOURCE;
+        rule.track = Track::Never;
+    });
+    let client = Ipv4Addr::new(198, 51, 100, 200);
+    assert_eq!(bench.one(0, &datagram(client, 5000)).reason, Reason::Map);
+    assert_eq!(compare(&mut bench), 1);
+    let mut next = bench.board.model.active().clone();
+    next.maps.insert(MAP, vec![OTHER; BUCKETS]);
+    bench.commit(&next, |_| {});
+    bench.settle();
+    let event = bench.one(0, &datagram(client, 5001));
+    assert_eq!((event.reason, event.target), (Reason::Affinity, Some(TARGET)));
+    let event = bench.one(0, &datagram(Ipv4Addr::new(198, 51, 100, 201), 5001));
+    assert_eq!((event.reason, event.target), (Reason::Map, Some(OTHER)));
+    // The target drains: what opens leaves it.
+    next.targets.get_mut(&TARGET).expect("the target").draining = true;
+    bench.commit(&next, |_| {});
+    bench.settle();
+    let event = bench.one(0, &datagram(client, 5002));
+    assert_eq!((event.reason, event.target), (Reason::Map, Some(OTHER)));
+    compare(&mut bench);
+    bench.compare_counters();
+}
+
+fn a_dump_is_what_the_model_holds(build: Build) {
+    let mut bench = bench(build, |_| {});
+    for n in 0..300u16 {
+        bench.receive(0, &segment(1000 + n, SYN));
+        for (modulus, flags) in [(2, ACK), (3, ACK | FIN), (5, RST)] {
+            if n % modulus == 0 {
+                bench.receive(0, &segment(1000 + n, flags));
+            }
+        }
+        bench.receive(0, &datagram(Ipv4Addr::from(0xc633_0000 + u32::from(n)), n));
+    }
+    bench.settle();
+    assert_eq!(compare(&mut bench), 600);
+    for state in [BindingState::HalfOpen, BindingState::Established, BindingState::Closing, BindingState::Reset] {
+        let found = bench.nic.bindings(BindingTable::Connection).expect("a dump");
+        assert!(found.iter().any(|b| b.record.state == state), "{state:?}");
+    }
+    let counters = bench.nic.binding_counters(BindingTable::Connection);
+    assert_eq!((counters.created, counters.removed, counters.refused, counters.used), (600, 0, 0, 600));
+}
+
+fn time_ends_bindings(build: Build) {
+    let mut bench = bench(build, |tables| {
+        let rule = tables.rules.get_mut(&RULE).expect("the rule");
+        rule.timeouts.half_open = 10;
+        rule.timeouts.established = 10;
+        rule.timeouts.flow = 20;
+    });
+    bench.nic.set_binding_ticks(12, 14).expect("ticks");
+    bench.let_time_pass(1 << 14);
+    bench.receive(0, &segment(1000, SYN));
+    bench.receive(0, &segment(1001, SYN));
+    bench.receive(0, &segment(1001, ACK));
+    bench.receive(0, &datagram(CLIENT4, 7));
+    bench.settle();
+    assert_eq!(compare(&mut bench), 3);
+    // Ten fast ticks: a fourth of that in slow ones.
+    bench.let_time_pass(10 << 12);
+    assert_eq!(compare(&mut bench), 2);
+    assert_eq!(bench.one(0, &segment(1000, ACK)).reason, Reason::Map, "the half-open connection has ended");
+    assert_eq!(bench.one(0, &segment(1001, ACK)).reason, Reason::Binding);
+    assert_eq!(compare(&mut bench), 2);
+    bench.let_time_pass(10 << 14);
+    assert_eq!(compare(&mut bench), 1);
+    bench.let_time_pass(20 << 14);
+    assert_eq!(compare(&mut bench), 0);
+    // The sweep clears away what has ended.
+    for _ in 0..200 {
+        bench.run(10_000);
+    }
+    let counters = bench.nic.binding_counters(BindingTable::Connection);
+    assert_eq!((counters.created, counters.removed, counters.used), (3, 3, 0));
+}
+
+fn late_errors_take_bindings_back(build: Build) {
+    let mut bench = bench(build, |_| {});
+    bench.receive_bad(0, &segment(1000, SYN));
+    bench.receive(0, &segment(1001, SYN));
+    bench.settle();
+    bench.run(2_000);
+    assert!(bench.nic.find_binding(BindingTable::Connection, &key(1000)).expect("an answer").is_none());
+    assert!(bench.nic.find_binding(BindingTable::Connection, &key(1001)).expect("an answer").is_some());
+    // A bad frame does not harm a binding that it did not make.
+    bench.receive_bad(0, &segment(1001, ACK));
+    bench.settle();
+    bench.run(2_000);
+    assert_eq!(compare(&mut bench), 1);
+    assert_eq!(bench.one(0, &segment(1001, ACK)).reason, Reason::Binding);
+}
+
+/// A record of an established connection to the scene's target that lasts.
+fn record(bench: &Bench) -> BindingRecord {
+    let state = BindingState::Established;
+    let expires = bench.nic.binding_clocks().after(state, 1000);
+    BindingRecord { state, target: TARGET, rule: RULE, bucket: 5, expires, fresh: false }
+}
+
+fn the_host_inserts_and_removes(build: Build) {
+    let mut bench = bench(build, |tables| {
+        tables.maps.insert(MAP, vec![OTHER; BUCKETS]);
+    });
+    let record = record(&bench);
+    assert_eq!(bench.nic.find_binding(BindingTable::Connection, &key(4000)).expect("an answer"), None);
+    let made = bench.nic.insert_binding(BindingTable::Connection, &key(4000), &record).expect("room");
+    assert_eq!((made.key, made.record), (key(4000), record));
+    let found = bench.nic.find_binding(BindingTable::Connection, &key(4000)).expect("an answer");
+    assert_eq!(found, Some(made));
+    assert_eq!(bench.nic.find_binding(BindingTable::Affinity, &key(4000)).expect("an answer"), None);
+    bench.nic.insert_binding(BindingTable::Connection, &key(4001), &record).expect("room");
+    let dump = bench.nic.bindings(BindingTable::Connection).expect("a dump");
+    assert_eq!(dump.len(), 2);
+    // It decides for packets like one that they made themselves.
+    let event = bench.unchecked_one(0, &segment(4000, ACK));
+    assert_eq!((event.reason, event.target), (Reason::Binding, Some(TARGET)));
+    assert!(bench.nic.remove_binding(BindingTable::Connection, &key(4000)).expect("an answer"));
+    assert!(!bench.nic.remove_binding(BindingTable::Connection, &key(4000)).expect("an answer"), "it is gone");
+    let event = bench.unchecked_one(0, &segment(4000, ACK));
+    assert_eq!((event.reason, event.target), (Reason::Map, Some(OTHER)));
+    let of_target = |binding: &Binding| binding.record.target == TARGET;
+    assert_eq!(bench.nic.remove_bindings(BindingTable::Connection, of_target).expect("a dump"), 1);
+    assert_eq!(bench.nic.bindings(BindingTable::Connection).expect("a dump"), []);
+    bench.nic.insert_binding(BindingTable::Connection, &key(4001), &record).expect("room");
+    bench.nic.flush_bindings(0x0123_4567_89ab_cdef_0011_2233_4455_6677).expect("flushed");
+    assert_eq!(bench.nic.bindings(BindingTable::Connection).expect("a dump"), []);
+}
+
+fn bad_bindings_are_refused(build: Build) {
+    let mut bench = bench(build, |_| {});
+    let good = record(&bench);
+    bench.nic.insert_binding(BindingTable::Connection, &key(4000), &good).expect("room");
+    let over = bench.nic.binding_clocks().slow;
+    let cases = [
+        (BindingRecord { target: 500, ..good }, "target 500 has no entry"),
+        (BindingRecord { target: 1023, ..good }, "target 1023 is out of range"),
+        (BindingRecord { rule: 40, ..good }, "rule 40 has no entry"),
+        (BindingRecord { bucket: 4096, ..good }, "bucket 4096 is out of range"),
+        (BindingRecord { state: BindingState::Free, ..good }, "the state of a binding cannot be free"),
+        (BindingRecord { expires: over, ..good }, "it would end at tick"),
+        (good, "there is a binding of"),
+    ];
+    for (record, words) in cases {
+        let error = bench.nic.insert_binding(BindingTable::Connection, &key(4000), &record);
+        let error = error.expect_err(words);
+        assert!(matches!(error, NicError::Binding(_)) && error.to_string().contains(words), "{error}");
+    }
+    let mixed = BindingKey { destination: scene::VIP6.into(), ..key(4001) };
+    let error = bench.nic.insert_binding(BindingTable::Connection, &mixed, &good).expect_err("two versions");
+    assert!(error.to_string().contains("two IP versions"), "{error}");
+    for (fast, slow) in [(9, 20), (20, 34)] {
+        let error = bench.nic.set_binding_ticks(fast, slow).expect_err("out of range");
+        assert!(error.to_string().contains("possible is 2^10 to 2^33"), "{error}");
+    }
+    let found = bench.nic.bindings(BindingTable::Connection).expect("a dump");
+    assert_eq!(found.iter().map(|b| (b.key, b.record)).collect::<Vec<_>>(), [(key(4000), good)]);
+}
+
+fn events_tell_everything(build: Build) {
+    let mut bench = bench(build, |_| {});
+    bench.one(0, &segment(1000, SYN));
+    bench.one(0, &segment(1000, ACK));
+    bench.one(0, &segment(1000, ACK));
+    bench.one(0, &segment(1000, ACK | FIN));
+    let removed = bench.nic.remove_binding(BindingTable::Connection, &key(1000)).expect("an answer");
+    assert!(removed);
+    bench.run(100);
+    let mut seen = Vec::new();
+    while let Some(event) = bench.nic.next_binding_event().expect("an event") {
+        assert_eq!((event.table, event.binding.key), (BindingTable::Connection, key(1000)));
+        assert_eq!(event.number, seen.len() as u32);
+        seen.push((event.kind, event.binding.record.state));
+    }
+    use BindingEventKind::{Changed, Created, Removed};
+    let wanted =
+        [(Created, BindingState::HalfOpen), (Changed, BindingState::Established), (Changed, BindingState::Closing)];
+    assert_eq!(seen[..3], wanted);
+    assert_eq!(seen[3..].iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [Removed]);
+    // Too many: what is lost is counted, and the numbers tell where.
+    for port in 0..900 {
+        bench.receive(0, &segment(2000 + port, SYN));
+    }
+    bench.settle();
+    let mut numbers = Vec::new();
+    while let Some(event) = bench.nic.next_binding_event().expect("an event") {
+        numbers.push(event.number);
+    }
+    let lost = bench.nic.lost_binding_events();
+    assert!(lost > 0 && numbers.windows(2).all(|pair| pair[0] < pair[1]), "{lost}");
+    assert_eq!(numbers.len() as u32 + lost, 900);
+    bench.one(0, &segment(3000, SYN));
+    let event = bench.nic.next_binding_event().expect("an event").expect("the last one");
+    assert_eq!((event.number, event.binding.key), (904, key(3000)));
+}
+
+fn a_full_table_refuses_and_keeps(build: Build) {
+    // The table of the other build is too large to fill here.
+    let sessions = bench(build, |_| {}).nic.info().bindings;
+    if sessions > 4096 {
+        println!("not run: {sessions} bindings; the build with 4096 shows it");
+        return;
+    }
+    let mut bench = bench(build, |_| {});
+    let connections = 5000u16;
+    for n in 0..connections {
+        bench.receive(0, &segment(1000 + n, SYN));
+        if n % 100 == 99 {
+            bench.settle();
+        }
+    }
+    bench.settle();
+    let counters = bench.nic.binding_counters(BindingTable::Connection);
+    assert_eq!(counters.created + counters.refused, u64::from(connections));
+    assert!(counters.created >= 4096 * 95 / 100, "{counters:?}");
+    assert_eq!(compare(&mut bench) as u64, counters.created);
+    // All are still there, and the ones that were refused go by the map.
+    let mut found = 0;
+    for n in 0..connections {
+        found += u64::from(bench.one(0, &segment(1000 + n, ACK)).reason == Reason::Binding);
+    }
+    assert_eq!(found, counters.created);
+    bench.compare_counters();
+}
