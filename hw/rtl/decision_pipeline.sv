@@ -41,6 +41,8 @@ module decision_pipeline
     output logic [1:0]                  binding_event_valid_o,
     output binding_event_t [1:0]        binding_event_o,
     output binding_status_t [1:0]       binding_status_o,
+    input  wire census_request_t        census_request_i,
+    output logic                        census_busy_o,
     // packets
     input  wire logic                   window_valid_i,
     input  wire logic [WINDOW_BITS-1:0] window_i,
@@ -76,8 +78,9 @@ module decision_pipeline
         for (int i = 1; i <= DECISION_LATENCY; i++) port[i] <= port[i-1];
     end
 
-    logic [31:0] cfg_zone, cfg_mac, cfg_vip, cfg_match, cfg_rule, cfg_target, cfg_map, cfg_flags;
-    assign cfg_rdata_o = cfg_zone | cfg_mac | cfg_vip | cfg_match | cfg_rule | cfg_target | cfg_map | cfg_flags;
+    logic [31:0] cfg_zone, cfg_mac, cfg_vip, cfg_match, cfg_rule, cfg_target, cfg_map, cfg_flags, cfg_binding;
+    assign cfg_rdata_o = cfg_zone | cfg_mac | cfg_vip | cfg_match | cfg_rule | cfg_target | cfg_map | cfg_flags
+        | cfg_binding;
 
     // ---- parse, and beside it whose the frame is ------------------------------------------------------------------------
     logic [11:0]  vlan;
@@ -183,6 +186,7 @@ module decision_pipeline
     logic [1:0]   target_banks;
     bound_e       bound_t;
     logic         nobody_t, draining_t;
+    logic [1:0]   found_b, refused_b;
     made_t [1:0]  made_b;
     assign balanced = packet.key.protocol == 8'd47 || packet.key.protocol == 8'd50 || packet.key.protocol == 8'd51
         || packet.key.protocol == 8'd17;
@@ -213,9 +217,9 @@ module decision_pipeline
         .gen_i(gen[AT_HASH]), .asks_i(asks_h), .connection_key_i(connection_key), .affinity_key_i(affinity_key),
         .rule_i(rule_h), .rule_entry_i(rule_entry_h), .bucket_i(bucket), .owner_i(owner), .handover_i(handover),
         .track_i(track), .bad_i(owner_bad || flags_bad), .consult_i(consult), .target_o(target), .bound_o(bound_t),
-        .nobody_o(nobody_t), .draining_o(draining_t), .handover_o(handover_t), .bad_o(map_bad_t), .made_o(made_b),
-        .undo_i, .host_request_i, .host_answer_o, .event_valid_o(binding_event_valid_o), .event_o(binding_event_o),
-        .status_o(binding_status_o));
+        .nobody_o(nobody_t), .draining_o(draining_t), .handover_o(handover_t), .bad_o(map_bad_t), .found_o(found_b),
+        .refused_o(refused_b), .made_o(made_b), .undo_i, .host_request_i, .host_answer_o, .event_valid_o(binding_event_valid_o), .event_o(binding_event_o),
+        .status_o(binding_status_o), .census_request_i, .census_busy_o, .cfg_rdata_o(cfg_binding));
 
     // ---- what that means here --------------------------------------------------------------------------------------------------
     target_entry_t target_entry;
@@ -239,18 +243,19 @@ module decision_pipeline
         .clk, .value_i({bucket, map_valid_m}), .value_o({bucket_v, map_valid_v}));
     bound_e      bound_v;
     logic        nobody_v, draining_v;
+    logic [1:0]  found_v, refused_v;
     made_t [1:0] made_v;
-    delay #(.WIDTH($bits(target_t) + $bits(bound_e) + 2 * $bits(made_t) + 4), .CYCLES(TARGET_LATENCY)) u_target_v (
-        .clk, .value_i({target, handover_t, map_bad_t, bound_t, nobody_t, draining_t, made_b}),
-        .value_o({target_v, handover_v, map_bad_v, bound_v, nobody_v, draining_v, made_v}));
+    delay #(.WIDTH($bits(target_t) + $bits(bound_e) + 2 * $bits(made_t) + 8), .CYCLES(TARGET_LATENCY)) u_target_v (
+        .clk, .value_i({target, handover_t, map_bad_t, bound_t, nobody_t, draining_t, found_b, refused_b, made_b}),
+        .value_o({target_v, handover_v, map_bad_v, bound_v, nobody_v, draining_v, found_v, refused_v, made_v}));
     delay #(.WIDTH(17), .CYCLES(AT_VERDICT - AT_MATCH)) u_min_length_v (
         .clk, .value_i(packet.min_length), .value_o(min_length_v));
     verdict u_verdict (
         .clk, .early_i(early_v), .port_i(port[AT_VERDICT]), .min_length_i(min_length_v), .matched_i(matched_v),
         .rule_i(rule_v), .rule_valid_i(rule_valid_v), .rule_mode_i(rule_mode_v), .rule_bad_i(rule_bad_v),
         .map_valid_i(map_valid_v), .bucket_i(bucket_v), .target_i(target_v), .bound_i(bound_v),
-        .nobody_i(nobody_v), .draining_i(draining_v), .made_i(made_v), .handover_i(handover_v), .map_bad_i(map_bad_v),
-        .target_entry_i(target_entry), .target_bad_i(target_bad), .decision_o(decision_o), .bad_o(verdict_bad));
+        .nobody_i(nobody_v), .draining_i(draining_v), .found_i(found_v), .refused_i(refused_v), .made_i(made_v),
+        .handover_i(handover_v), .map_bad_i(map_bad_v), .target_entry_i(target_entry), .target_bad_i(target_bad), .decision_o(decision_o), .bad_o(verdict_bad));
     assign decision_valid_o = valid[DECISION_LATENCY];
     assign parity_error_o   = decision_valid_o && verdict_bad;
 

@@ -55,6 +55,8 @@ binding/binding_records.sv
 binding/binding_sweep.sv
 binding/binding_host.sv
 binding/binding_table.sv
+binding/binding_census.sv
+binding/bucket_counter.sv
 binding/binding_key.sv
 binding/target_flags.sv
 binding/binding_decision.sv

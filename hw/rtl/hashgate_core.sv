@@ -74,6 +74,8 @@ module hashgate_core
     output logic [10:0]                  event_target_o,
     output logic [13:0]                  event_length_o,
     output logic                         event_aborted_o,
+    output logic [1:0]                   event_found_o,       // live bindings that the frame found: 0 connection, 1 affinity
+    output logic [1:0]                   event_refused_o,     // bindings that it would have made, had there been room
     // registers
     input  wire logic                    s_axil_awvalid_i,
     output logic                         s_axil_awready_o,
@@ -124,6 +126,8 @@ module hashgate_core
     logic [1:0]            binding_event_valid;
     binding_event_t [1:0]  binding_event;
     binding_status_t [1:0] binding_status;
+    census_request_t       census_request;
+    logic                  census_busy;
     made_t [1:0]           undo;
     assign cfg_rdata = cfg_decision | cfg_reason | cfg_rule | cfg_target;
     csr u_csr (
@@ -135,7 +139,8 @@ module hashgate_core
         .gen_o(gen), .banks_o(banks), .lease_ok_o(lease_ok), .binding_reset_o(binding_reset),
         .binding_secret_o(binding_secret), .fast_now_o(fast_now), .slow_now_o(slow_now), .host_request_o(host_request),
         .host_answer_i(host_answer), .binding_event_valid_i(binding_event_valid), .binding_event_i(binding_event),
-        .binding_status_i(binding_status), .parity_error_i(parity_error), .port_overrun_i(port_overrun),
+        .binding_status_i(binding_status), .census_request_o(census_request), .census_busy_i(census_busy),
+        .parity_error_i(parity_error), .port_overrun_i(port_overrun),
         .tx_done_i(tx_done), .tx_len_i(tx_length), .tx_abort_i(tx_abort), .host_tx_done_i(host_tx_done),
         .host_tx_len_i(host_tx_length), .host_tx_dropped_i(host_tx_dropped), .host_tx_masked_i(host_tx_masked),
         .host_tx_arp_i(host_tx_arp), .host_tx_nd_i(host_tx_nd));
@@ -196,7 +201,8 @@ module hashgate_core
         .lease_ok_i(lease_ok), .parity_error_o(parity_error), .binding_reset_i(binding_reset),
         .binding_secret_i(binding_secret), .fast_now_i(fast_now), .slow_now_i(slow_now), .undo_i(undo),
         .host_request_i(host_request), .host_answer_o(host_answer), .binding_event_valid_o(binding_event_valid),
-        .binding_event_o(binding_event), .binding_status_o(binding_status), .window_valid_i(window_valid), .window_i(window),
+        .binding_event_o(binding_event), .binding_status_o(binding_status), .census_request_i(census_request),
+        .census_busy_o(census_busy), .window_valid_i(window_valid), .window_i(window),
         .window_port_i(window_port), .window_gen_i(window_gen), .decision_valid_o(decided), .decision_o(decided_value));
 
     logic waiting_valid, waiting_ready, waiting_full, decision_valid, decision_ready, decision_full;
@@ -245,6 +251,8 @@ module hashgate_core
     assign event_bucket_o   = {out_decision.bucket_valid, out_decision.bucket};
     assign event_target_o   = {out_decision.target_valid, out_decision.target};
     assign event_length_o   = out_length;
+    assign event_found_o    = out_decision.found;
+    assign event_refused_o  = out_decision.refused;
 
     // A frame that a late check discards takes back the bindings that it made.
     always_ff @(posedge clk) begin

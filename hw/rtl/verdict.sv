@@ -28,6 +28,8 @@ module verdict
     input  wire bound_e        bound_i,
     input  wire logic          nobody_i,       // the owner is nobody
     input  wire logic          draining_i,     // a new session, but the rule is draining
+    input  wire logic [1:0]    found_i,        // live bindings, by table
+    input  wire logic [1:0]    refused_i,      // bindings without room, by table
     input  wire made_t [1:0]   made_i,         // bindings that the packet made
     input  wire logic          handover_i,
     input  wire logic          map_bad_i,
@@ -51,6 +53,7 @@ module verdict
         bucket_t bucket;
         target_t target;
         bound_e bound;
+        logic [1:0] found, refused;
         made_t [1:0] made;
     } condition_t;
     condition_t c;
@@ -87,6 +90,8 @@ module verdict
         c.bucket         <= bucket_i;
         c.target         <= target_i;
         c.bound          <= bound_i;
+        c.found          <= found_i;
+        c.refused        <= refused_i;
         c.made           <= made_i;
     end
 
@@ -104,6 +109,8 @@ module verdict
         decision_o.bucket_valid <= c.has_bucket;
         decision_o.target_valid <= c.has_target;
         decision_o.parity       <= bad;
+        decision_o.found        <= c.found;
+        decision_o.refused      <= c.refused;
         decision_o.connection   <= c.made[0];
         decision_o.affinity     <= c.made[1];
         decision_o.verdict      <= VERDICT_DISCARD;

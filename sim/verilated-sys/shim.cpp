@@ -198,6 +198,8 @@ struct Nic final : hg_nic {
             out.event_target = core->event_target_o;
             out.event_length = core->event_length_o;
             out.event_aborted = core->event_aborted_o;
+            out.event_found = core->event_found_o;
+            out.event_refused = core->event_refused_o;
         }
         out.awready = core->s_axil_awready_o;
         out.wready = core->s_axil_wready_o;
@@ -298,6 +300,7 @@ struct Table final : hg_table {
         c.peek_flag_i = peeked[(now - PEEK_LATENCY) % 16];
         c.op_i = 0;
         c.flag_i = wish.flag;
+        c.walk_hold_i = 0;
         c.record_i = wish.record;
         c.clk = 0;
         c.eval();
@@ -323,6 +326,7 @@ struct Table final : hg_table {
         }
         out.event = c.event_valid_o ? 1 + c.event_kind_o : 0;
         if (out.event) {
+            out.event_renewed = c.event_renewed_o;
             out.event_session = c.event_session_o;
             out.event_record = c.event_record_o;
             get_key(c.event_key_o, out.event_key);

@@ -107,6 +107,10 @@ typedef struct {
     uint16_t event_length;
     /** Beats had left before the frame was discarded. */
     uint8_t event_aborted;
+    /** Live bindings found, bit 0 connection, bit 1 affinity. */
+    uint8_t event_found;
+    /** Bindings that found no room, bits as above. */
+    uint8_t event_refused;
     /** AXI4-Lite. */
     uint8_t awready;
     uint8_t wready;

@@ -61,6 +61,8 @@ typedef struct {
     uint64_t record;
     /** Event: 1 + kind. */
     uint8_t event;
+    /** It took over a session that had expired. */
+    uint8_t event_renewed;
     uint32_t event_session;
     uint64_t event_record;
     uint32_t event_key[HGT_KEY_WORDS];

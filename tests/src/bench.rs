@@ -28,6 +28,8 @@ pub struct Bench {
     /// The model and what is compared.
     pub board: Scoreboard,
     device: InProcess,
+    /// Binding events that were lost up to the last comparison.
+    pub(crate) lost_events: u32,
 }
 
 impl Bench {
@@ -37,7 +39,7 @@ impl Bench {
         let nic = Nic::open(&device).expect("the driver opens the NIC");
         let info = nic.info();
         let board = Scoreboard::new(Model::new(info.limits), info.beat_bytes.into());
-        Bench { nic, board, device }
+        Bench { nic, board, device, lost_events: 0 }
     }
 
     /// The NIC's wires and host side. Drop the guard before the driver is used.
@@ -67,8 +69,18 @@ impl Bench {
         traffic(self);
         let mut next = self.board.model.clone();
         next.commit(tables.clone());
-        self.board.begin_switch(&self.device.nic(), next);
+        self.begin_switch(next);
         self.nic.commit().expect("tables are committed");
+        self.end_switch();
+    }
+
+    /// From now on frames may be decided by the tables of `next`: for commits past [`Bench::commit`].
+    pub fn begin_switch(&mut self, next: Model) {
+        self.board.begin_switch(&self.device.nic(), next);
+    }
+
+    /// Frames that come in from now on are decided by the new tables.
+    pub fn end_switch(&mut self) {
         self.board.end_switch(&self.device.nic());
     }
 

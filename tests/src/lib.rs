@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bindings;
 pub mod scene;
 mod scoreboard;
 mod seed;

@@ -5,7 +5,9 @@
 //!   queue, port and length. The reason may be a full buffer only if so much went into that buffer, and so little came
 //!   out, that a frame of maximum size might not have fitted.
 //! * What a frame does to the binding tables is done to those of the model at its event, in the order of the events of
-//!   all ports, so that the next event's frame is decided by what the one before left.
+//!   all ports, so that the next event's frame is decided by what the one before left. Two things only the NIC knows: that
+//!   there was no room for a binding, and whether a binding that a late check takes back was still there for a frame that
+//!   followed closely. The event tells both; the second one is believed only for [`TAKEN_BACK_WITHIN`].
 //! * Every frame that an event sends somewhere arrives there once, in order, byte for byte; a frame that a late check
 //!   takes back after its first beats arrives marked as aborted. Nothing else arrives.
 //! * Every frame of the host leaves its port once, edited as the model says, in order within its stream and class.
@@ -14,7 +16,7 @@
 //!   first frame that only the new ones explain no frame may need the old ones.
 //! * The counters that follow from all this are kept, to be compared with those of the NIC.
 
-use hashgate_model::{Clocks, Count, Counters, Decision, Nic as Model, TxResult};
+use hashgate_model::{Clocks, Count, Counters, Decision, Made, Nic as Model, TxResult};
 use hashgate_packets::coverage::{Bin, Coverage};
 use hashgate_packets::random::What;
 use hashgate_regs::defs::{Reason, Verdict};
@@ -32,6 +34,8 @@ const MAX_FRAME: usize = 9026;
 const SLACK_BEATS: usize = 24;
 /// Cycles from a frame's first beat in egress, where room is looked at, to its event, beyond its number of beats.
 const SLACK_CYCLES: u64 = 16;
+/// Cycles from an event to the end of what a late check takes back, while other frames keep the row busy.
+const TAKEN_BACK_WITHIN: u64 = 8192;
 
 /// A received frame that has no event yet.
 struct Pending {
@@ -141,6 +145,8 @@ pub struct Scoreboard {
     /// Frames due at one of two places.
     either: Vec<(u64, Rc<Cell<bool>>)>,
     events: Vec<VerdictEvent>,
+    /// Bindings that frames made which late checks discarded, and the cycles of their events: gone now or soon.
+    going: Vec<(Made, u64)>,
 }
 
 impl Scoreboard {
@@ -163,6 +169,7 @@ impl Scoreboard {
             fill: (0..2 + ports).map(|_| Fill::default()).collect(),
             either: Vec::new(),
             events: Vec::new(),
+            going: Vec::new(),
         }
     }
 
@@ -260,6 +267,7 @@ impl Scoreboard {
     /// On any difference, and if something is missing.
     pub fn check_idle(&mut self, sim: &mut SimNic) {
         self.check(sim);
+        self.take_back(|_, _| true);
         for (port, pending) in self.pending.iter().enumerate() {
             assert!(pending.is_empty(), "port {port}: {} frames without an event: {}", pending.len(), head(pending));
         }
@@ -314,6 +322,7 @@ impl Scoreboard {
         let port = usize::from(event.port);
         let queue = self.pending.get_mut(port).unwrap_or_else(|| panic!("event of port {port}: {event:?}"));
         let pending = queue.pop_front().unwrap_or_else(|| panic!("event without a frame: {event:?}"));
+        self.settle_going(&pending, event);
         let decisions = self.decide(&pending, event);
         let decision = decisions[0];
         let Pending { number, frame, what, .. } = pending;
@@ -365,14 +374,48 @@ impl Scoreboard {
             self.coverage.meet(&decision);
         }
         self.model.count(&counted);
-        let refused = effects_of(event, &decision);
+        let mut made = None;
         for model in self.models() {
-            let applied = model.apply(&decision, refused);
-            applied.unwrap_or_else(|error| panic!("frame {number}: {error}:\n  NIC   {event:?}\n  model {decision:?}"));
+            let begun = model.begin(&decision, event.refused);
+            made = Some(begun.unwrap_or_else(|error| {
+                panic!("frame {number}: {error}:\n  NIC   {event:?}\n  model {decision:?}");
+            }));
+        }
+        if decision.is_late() {
+            self.going.extend(made.map(|made| (made, event.cycle)));
         }
         if entered {
             self.expect(number, frame, &decisions, event.aborted, beats);
         }
+    }
+
+    /// Takes back what late checks take back and `when` tells to be gone.
+    fn take_back(&mut self, when: impl Fn(&Made, u64) -> bool) {
+        let (gone, going) = std::mem::take(&mut self.going).into_iter().partition(|(made, since)| when(made, *since));
+        self.going = going;
+        for (made, _) in gone {
+            for model in self.models() {
+                model.take_back(made);
+            }
+        }
+    }
+
+    /// Which of the bindings that late checks take back were gone when the frame was decided.
+    fn settle_going(&mut self, pending: &Pending, event: &VerdictEvent) {
+        if self.going.is_empty() {
+            return;
+        }
+        let began = pending.first_beat_cycle.unwrap_or(event.cycle);
+        self.take_back(|_, since| since + TAKEN_BACK_WITHIN < began);
+        let seen: Vec<Decision> =
+            self.models().map(|model| model.receive(event.port, &pending.frame, pending.error)).collect();
+        let missed: Vec<_> = seen
+            .iter()
+            .flat_map(|decision| decision.lookups.iter().zip(event.found))
+            .filter_map(|(lookup, found)| lookup.as_ref().filter(|l| l.found.is_some_and(|b| b.fresh) && !found))
+            .map(|lookup| lookup.key)
+            .collect();
+        self.take_back(|made, _| made.keys().any(|key| missed.contains(key)));
     }
 
     /// The frame must arrive where one of the decisions sends it.
@@ -470,12 +513,6 @@ impl Scoreboard {
     }
 }
 
-/// What the NIC did with the effects that the frame has on the binding tables: whether each table refused a binding
-/// because it had no room. Events do not tell yet, and no table refuses any.
-fn effects_of(_event: &VerdictEvent, _decision: &Decision) -> [bool; 2] {
-    [false; 2]
-}
-
 /// The buffer that a frame goes to before late checks, as an index of [`Scoreboard::fill`].
 fn buffer(decision: &Decision) -> Option<usize> {
     match decision.would_be {
@@ -540,17 +577,21 @@ struct Compared {
     queue: u8,
     control: bool,
     out_port: u8,
+    found: [bool; 2],
 }
 
 impl Compared {
     fn of_event(event: &VerdictEvent) -> Compared {
-        let VerdictEvent { verdict, reason, rule, bucket, target, length, queue, control, out_port, .. } = *event;
-        Compared { verdict, reason, rule, bucket, target, length, queue, control, out_port }.meaningful()
+        let VerdictEvent { verdict, reason, rule, bucket, target, length, queue, control, out_port, found, .. } =
+            *event;
+        Compared { verdict, reason, rule, bucket, target, length, queue, control, out_port, found }.meaningful()
     }
 
     fn of_decision(decision: &Decision) -> Compared {
-        let Decision { verdict, reason, rule, bucket, target, length, queue, control, out_port, .. } = *decision;
-        Compared { verdict, reason, rule, bucket, target, length, queue, control, out_port }.meaningful()
+        let Decision { verdict, reason, rule, bucket, target, length, queue, control, out_port, lookups, .. } =
+            *decision;
+        let found = lookups.map(|lookup| lookup.is_some_and(|l| l.found.is_some()));
+        Compared { verdict, reason, rule, bucket, target, length, queue, control, out_port, found }.meaningful()
     }
 
     fn meaningful(mut self) -> Compared {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bindings on the NIC: what packets, the host and time do to them, and what they do to packets.
 
-use hashgate_model::bindings::Table;
 use hashgate_nic::{Binding, BindingEventKind, BindingKey, BindingRecord, BindingTable, NicError};
 use hashgate_packets::builder::{ACK, FIN, RST, SYN, Tcp, Udp, Upper};
 use hashgate_regs::defs::{BindingState, Reason, Track, Verdict};
@@ -62,43 +61,6 @@ fn key(source_port: u16) -> BindingKey {
     BindingKey { zone: 0, source, destination, source_port, destination_port: 80, protocol: 6 }
 }
 
-/// Every binding of the NIC is one of the model, and the other way round.
-fn compare(bench: &mut Bench) -> usize {
-    let mut number = 0;
-    for (table, of_model) in [(BindingTable::Connection, Table::Connection), (BindingTable::Affinity, Table::Affinity)]
-    {
-        let found = bench.nic.bindings(table).expect("a dump");
-        let mut seen: Vec<_> = found.iter().map(|b| (b.key, b.record)).collect();
-        seen.sort_by_key(|(key, _)| *key);
-        let model = bench.board.model.bindings().iter(of_model);
-        let mut wanted: Vec<_> = model
-            .map(|(key, binding)| {
-                let key = BindingKey {
-                    zone: key.zone,
-                    source: key.key.source,
-                    destination: key.key.destination,
-                    source_port: key.key.source_port,
-                    destination_port: key.key.destination_port,
-                    protocol: key.protocol,
-                };
-                let record = BindingRecord {
-                    state: binding.state,
-                    target: binding.target,
-                    rule: binding.rule,
-                    bucket: binding.bucket,
-                    expires: binding.expires,
-                    fresh: binding.fresh,
-                };
-                (key, record)
-            })
-            .collect();
-        wanted.sort_by_key(|(key, _)| *key);
-        assert_eq!(seen, wanted, "{table:?}");
-        number += seen.len();
-    }
-    number
-}
-
 fn connections_survive_a_map_change(build: Build) {
     let mut bench = bench(build, |_| {});
     let ports = 1000..1200;
@@ -112,7 +74,7 @@ fn connections_survive_a_map_change(build: Build) {
         200,
         "a segment finds what the one before made"
     );
-    assert_eq!(compare(&mut bench), 200);
+    assert_eq!(bench.compare_bindings(), 200);
 
     // All buckets go to another member.
     let mut next = tables(&bench);
@@ -130,7 +92,7 @@ fn connections_survive_a_map_change(build: Build) {
         assert_eq!((event.verdict, event.reason, event.target), (Verdict::Discard, Reason::Map, Some(OTHER)));
         assert_eq!(bench.one(0, &segment(port, ACK)).reason, Reason::Map);
     }
-    assert_eq!(compare(&mut bench), 198);
+    assert_eq!(bench.compare_bindings(), 198);
     bench.compare_counters();
 }
 
@@ -145,7 +107,7 @@ fn affinity_outlives_connections(build: Build) {
     });
     let client = Ipv4Addr::new(198, 51, 100, 200);
     assert_eq!(bench.one(0, &datagram(client, 5000)).reason, Reason::Map);
-    assert_eq!(compare(&mut bench), 1);
+    assert_eq!(bench.compare_bindings(), 1);
     let mut next = bench.board.model.active().clone();
     next.maps.insert(MAP, vec![OTHER; BUCKETS]);
     bench.commit(&next, |_| {});
@@ -160,7 +122,7 @@ fn affinity_outlives_connections(build: Build) {
     bench.settle();
     let event = bench.one(0, &datagram(client, 5002));
     assert_eq!((event.reason, event.target), (Reason::Map, Some(OTHER)));
-    compare(&mut bench);
+    bench.compare_bindings();
     bench.compare_counters();
 }
 
@@ -176,7 +138,13 @@ fn a_dump_is_what_the_model_holds(build: Build) {
         bench.receive(0, &datagram(Ipv4Addr::from(0xc633_0000 + u32::from(n)), n));
     }
     bench.settle();
-    assert_eq!(compare(&mut bench), 600);
+    assert_eq!(bench.compare_bindings(), 600);
+    bench.compare_binding_events();
+    for rule in [None, Some(RULE), Some(RULE + 1)] {
+        bench.compare_binding_counts(rule);
+    }
+    let error = bench.nic.count_bindings(BindingTable::Connection, Some(100)).expect_err("no such rule");
+    assert!(error.to_string().contains("rule 100 is out of range: 0..=64"), "{error}");
     for state in [BindingState::HalfOpen, BindingState::Established, BindingState::Closing, BindingState::Reset] {
         let found = bench.nic.bindings(BindingTable::Connection).expect("a dump");
         assert!(found.iter().any(|b| b.record.state == state), "{state:?}");
@@ -199,17 +167,17 @@ fn time_ends_bindings(build: Build) {
     bench.receive(0, &segment(1001, ACK));
     bench.receive(0, &datagram(CLIENT4, 7));
     bench.settle();
-    assert_eq!(compare(&mut bench), 3);
+    assert_eq!(bench.compare_bindings(), 3);
     // Ten fast ticks: a fourth of that in slow ones.
     bench.let_time_pass(10 << 12);
-    assert_eq!(compare(&mut bench), 2);
+    assert_eq!(bench.compare_bindings(), 2);
     assert_eq!(bench.one(0, &segment(1000, ACK)).reason, Reason::Map, "the half-open connection has ended");
     assert_eq!(bench.one(0, &segment(1001, ACK)).reason, Reason::Binding);
-    assert_eq!(compare(&mut bench), 2);
+    assert_eq!(bench.compare_bindings(), 2);
     bench.let_time_pass(10 << 14);
-    assert_eq!(compare(&mut bench), 1);
+    assert_eq!(bench.compare_bindings(), 1);
     bench.let_time_pass(20 << 14);
-    assert_eq!(compare(&mut bench), 0);
+    assert_eq!(bench.compare_bindings(), 0);
     // The sweep clears away what has ended.
     for _ in 0..200 {
         bench.run(10_000);
@@ -230,7 +198,7 @@ fn late_errors_take_bindings_back(build: Build) {
     bench.receive_bad(0, &segment(1001, ACK));
     bench.settle();
     bench.run(2_000);
-    assert_eq!(compare(&mut bench), 1);
+    assert_eq!(bench.compare_bindings(), 1);
     assert_eq!(bench.one(0, &segment(1001, ACK)).reason, Reason::Binding);
 }
 
@@ -356,7 +324,8 @@ fn a_full_table_refuses_and_keeps(build: Build) {
     let counters = bench.nic.binding_counters(BindingTable::Connection);
     assert_eq!(counters.created + counters.refused, u64::from(connections));
     assert!(counters.created >= 4096 * 95 / 100, "{counters:?}");
-    assert_eq!(compare(&mut bench) as u64, counters.created);
+    assert_eq!(bench.compare_bindings() as u64, counters.created);
+    bench.compare_binding_counts(None);
     // All are still there, and the ones that were refused go by the map.
     let mut found = 0;
     for n in 0..connections {

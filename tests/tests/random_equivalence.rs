@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The NIC does what the model says, whatever arrives, while tables, settings and flags change and host and wires stall.
+//! The NIC does what the model says, whatever arrives, while tables, settings and flags change, time passes and host and
+//! wires stall. Its binding tables, their events and counts are compared too.
 //!
 //! At least 200 000 frames for each build, in two tests that run side by side; each of them goes on until every
 //! combination that can be reached has been, and fails if one has not after twice as many frames. `HASHGATE_FRAMES` asks
 //! for a short run of so many frames that need not see every combination: the judge of deliberate RTL bugs.
 
 use hashgate_model::Nic as Model;
+use hashgate_nic::BindingTable;
 use hashgate_packets::random::{Generator, Profile};
 use hashgate_packets::tables::{Options, change, flag_change, switch, tables};
 use hashgate_sim::{Build, Ready};
@@ -17,6 +19,10 @@ use rand::{Rng, RngCore};
 const FRAMES: u64 = 100_000;
 /// Rounds from one fresh set of tables to the next.
 const TABLES_ROUNDS: u64 = 40;
+/// Rounds from one comparison of the binding tables to the next.
+const BINDINGS_ROUNDS: u64 = 100;
+/// Rounds from one comparison of the binding events to the next.
+const EVENTS_ROUNDS: u64 = 20;
 
 for_each_build!(first_half, second_half);
 
@@ -69,10 +75,13 @@ fn traffic(bench: &mut Bench, generator: &mut Generator, frames: u64, alone: Opt
 
 fn random_equivalence(build: Build, seed: u64) {
     let mut bench = Bench::new(build, seed as u32 | 1);
+    // Time passes between rounds, so that the model knows what it is; in the shortest ticks.
+    bench.nic.set_binding_ticks(10, 12).expect("ticks");
+    bench.stop_time();
     let limits: Limits = bench.limits();
     let mut loaded = Tables::default();
     let mut generator = Generator::new(seed, &loaded, Profile::mixed(limits.ports));
-    let mut round = 0;
+    let (mut round, mut events) = (0, 0);
     let short = short_run();
     let received = |model: &Model| model.counters.received().packets;
     loop {
@@ -94,6 +103,10 @@ fn random_equivalence(build: Build, seed: u64) {
             let leased = generator.rng().random_bool(0.9);
             bench.lease(leased);
         }
+        if generator.rng().random_bool(0.1) {
+            let ns = generator.rng().random_range(100..200_000);
+            bench.let_time_pass(ns);
+        }
         generator.set_tables(&loaded);
         let (host, wire) = (readiness(generator.rng()), readiness(generator.rng()));
         bench.set_ready(host, wire);
@@ -111,6 +124,12 @@ fn random_equivalence(build: Build, seed: u64) {
         }
         bench.settle();
         round += 1;
+        if round % EVENTS_ROUNDS == 0 {
+            events += bench.compare_binding_events();
+        }
+        if round % BINDINGS_ROUNDS == 0 {
+            compare_bindings(&mut bench, &mut generator);
+        }
         let frames = received(&bench.board.model);
         let complete = bench.board.coverage.missing().is_empty();
         let done = match short {
@@ -122,6 +141,9 @@ fn random_equivalence(build: Build, seed: u64) {
         }
     }
     bench.compare_counters();
+    events += bench.compare_binding_events();
+    let bindings = compare_bindings(&mut bench, &mut generator);
+    println!("{bindings} bindings at the end, {events} of their events compared");
     println!("{} frames in {} cycles, {round} commits", received(&bench.board.model), bench.sim().cycle());
     println!("{} frames met a full buffer; host: {:?}", bench.board.full, bench.board.host_tx);
     println!("{}", bench.board.coverage);
@@ -131,4 +153,15 @@ fn random_equivalence(build: Build, seed: u64) {
     assert!(bench.board.full > 0, "stalls never filled a buffer");
     let missing: Vec<String> = bench.board.coverage.missing().iter().map(ToString::to_string).collect();
     assert!(missing.is_empty(), "{} combinations never seen:\n{}", missing.len(), missing.join("\n"));
+}
+
+/// What the binding tables hold and count is what those of the model do; returns how many bindings there are.
+fn compare_bindings(bench: &mut Bench, generator: &mut Generator) -> usize {
+    let rules = bench.limits().rules;
+    let rule = generator.rng().random_bool(0.5).then(|| generator.rng().random_range(0..=rules));
+    bench.compare_binding_counts(rule);
+    for table in [BindingTable::Connection, BindingTable::Affinity] {
+        assert_eq!(bench.nic.binding_counters(table).undo_lost, 0, "the {table:?} table took back all that it had to");
+    }
+    bench.compare_bindings()
 }

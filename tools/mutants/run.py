@@ -5,7 +5,8 @@
     out/mutants/report.json  every mutant: what, where, killed by which test and with which words, or survived
     out/mutants/rtl          the RTL with all mutants in it (see mutate.py)
 
-A mutant is killed if a test of the crate hashgate-tests fails on the 512-bit build. Survivors that cannot be killed, or
+A mutant is killed if a test of the crate hashgate-tests fails on the 512-bit build, or a random test of the binding table
+alone. Survivors that cannot be killed, or
 need not be, are listed with the reason in hw/mutants/explained.toml. Exit code 1 if a mutant by hand survives, if
 fewer than 95 % of the generated ones that are not explained are killed, or if a patch or an explanation is out of date.
 """
@@ -36,6 +37,8 @@ BY_HAND = ROOT / "hw" / "mutants"
 WORKERS = 2
 # Frames of each random test; enough for every mutant by hand, few enough for hundreds of runs.
 FRAMES = 3000
+# Operations of each random test of the binding table.
+OPERATIONS = 100_000
 TEST_SEED = 1
 REQUIRED_KILLED = 0.95
 # Generated mutants of the sample and seed of the choice. A mutant that is not in the 512-bit build (it has one port) is
@@ -62,7 +65,7 @@ class Outcome:
 def environment(mutant: int | None = None) -> dict[str, str]:
     """Variables of a build or a test run."""
     values = dict(os.environ, HASHGATE_RTL=str(OUT / "rtl"), HASHGATE_BUILDS="512", CARGO_TARGET_DIR=str(TARGET),
-                  HASHGATE_SEED=str(TEST_SEED), HASHGATE_FRAMES=str(FRAMES), RUST_BACKTRACE="0")
+                  HASHGATE_SEED=str(TEST_SEED), HASHGATE_FRAMES=str(FRAMES), HASHGATE_OPS=str(OPERATIONS), RUST_BACKTRACE="0")
     values.pop("HASHGATE_MUTANT", None)
     if mutant is not None:
         values["HASHGATE_MUTANT"] = str(mutant)
@@ -71,7 +74,7 @@ def environment(mutant: int | None = None) -> dict[str, str]:
 
 def build() -> list[Path]:
     """Builds the tests on the mutated RTL and returns their programs."""
-    command = ["cargo", "test", "--locked", "--release", "-p", "hashgate-tests", "--tests", "--no-run",
+    command = ["cargo", "test", "--locked", "--release", "-p", "hashgate-tests", "-p", "hashgate-table-sim", "--tests", "--no-run",
                "--message-format=json-render-diagnostics"]
     log = OUT / "build.log"
     with log.open("w") as errors:
@@ -81,8 +84,14 @@ def build() -> list[Path]:
         raise Trouble(f"the NIC with mutants does not build, see {log.relative_to(ROOT)}:\n"
                       + "\n".join(log.read_text().splitlines()[-15:]))
     messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return [Path(message["executable"]) for message in messages
-            if message["reason"] == "compiler-artifact" and message.get("executable") and message["profile"]["test"]]
+    programs = [Path(message["executable"]) for message in messages
+                if message["reason"] == "compiler-artifact" and message.get("executable") and message["profile"]["test"]]
+    return [program for program in programs if crate_test(program) != "capacity"]
+
+
+def crate_test(program: Path) -> str:
+    """Name of a test program without the hash of its build."""
+    return re.sub(r"-[0-9a-f]{16}$", "", program.name)
 
 
 def present() -> set[int]:
@@ -104,8 +113,9 @@ def run_tests(programs: list[Path], mutant: int | None, limits: dict[Path, float
     """Runs the programs until one fails."""
     began = time.monotonic()
     for program in programs:
-        command = [str(program), "build_512", "--test-threads=1"]
-        name = re.sub(r"-[0-9a-f]{16}$", "", program.name)
+        name = crate_test(program)
+        # The random tests of the binding table have only one build.
+        command = [str(program), *([] if name == "random" else ["build_512"]), "--test-threads=1"]
         try:
             done = subprocess.run(command, cwd=ROOT / "tests", env=environment(mutant), capture_output=True, text=True,
                                   errors="replace", timeout=limits.get(program), check=False)

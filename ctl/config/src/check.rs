@@ -7,7 +7,7 @@ use crate::{
     Build, CLOCK_HZ, ClusterMode, Config, ConfigError, FIRST_FORWARD, Forward, Host, MAX_FORWARDS, MAX_HOSTS,
     MAX_WEIGHT, Rule, Sharing, Step, Vip,
 };
-use hashgate_tables::{KeyMask, Mac, OtherIp, STANDARD_HASH_KEY};
+use hashgate_tables::{KeyMask, Mac, OtherIp, STANDARD_HASH_KEY, Timeouts, Track};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
@@ -356,13 +356,33 @@ impl Source<'_> {
                     format!("{whose} needs match slot number {slots} (VIPs x port ranges): a NIC holds {limit}");
                 return Err(self.refuse(&span, message));
             }
-            let (bucket, binding) = self.keys(&whose, entry, &span)?;
+            let (bucket, mut binding) = self.keys(&whose, entry, &span)?;
+            let timeouts = self.timeouts(&whose, entry)?;
+            let lasting = entry.timeouts.as_ref().and_then(|given| given.get_ref().affinity.as_ref());
+            let sticky = entry.binding != raw::Binding::Tcp || lasting.is_some();
+            if let Some(lasting) = lasting.filter(|_| entry.binding == raw::Binding::Tcp) {
+                if bucket == KeyMask::ALL {
+                    let message = format!(
+                        "{whose}: a time-out of affinity needs an affinity other than none, or a binding other than tcp: \
+                         else there is no client to remember"
+                    );
+                    return Err(self.refuse(&lasting.span(), message));
+                }
+                binding = bucket;
+            }
             let sharing = self.sharing(&whose, entry, &span, hosts, names)?;
             let own = number as u8;
             let group = if entry.binding == raw::Binding::Vpn { *vpn_group.get_or_insert(own) } else { own };
             let tcp = entry.protocol != raw::Protocol::Udp;
             let udp = entry.protocol != raw::Protocol::Tcp;
-            let rule = Rule { name, vips: vip_ids, ports, tcp, udp, sharing, bucket, binding, group };
+            let track = match entry.track.as_ref().map(Spanned::get_ref) {
+                Some(raw::Track::Always) => Track::Always,
+                Some(raw::Track::Buckets) => Track::Flagged,
+                Some(raw::Track::Never) => Track::Never,
+                None => track_by_default(tcp),
+            };
+            let rule =
+                Rule { name, vips: vip_ids, ports, tcp, udp, sharing, bucket, binding, group, track, sticky, timeouts };
             if let Some((other, range)) = rules.iter().find_map(|other| overlap(other, &rule).map(|r| (&other.name, r)))
             {
                 let message = format!(
@@ -441,6 +461,29 @@ impl Source<'_> {
             return Err(self.refuse(&many.span(), format!("{whose} has no ports: leave the key out for all ports")));
         }
         Ok(ranges)
+    }
+
+    /// Time-outs from seconds.
+    fn timeouts(&self, whose: &str, entry: &raw::Rule) -> Result<Timeouts> {
+        let mut timeouts = Timeouts::default();
+        if let Some(given) = &entry.timeouts {
+            let given = given.get_ref();
+            let (fast, slow) = (Timeouts::FAST_TICK, Timeouts::SLOW_TICK);
+            for (name, seconds, tick, ticks) in [
+                ("half_open", &given.half_open, fast, &mut timeouts.half_open),
+                ("reset", &given.reset, fast, &mut timeouts.reset),
+                ("established", &given.established, slow, &mut timeouts.established),
+                ("closing", &given.closing, slow, &mut timeouts.closing),
+                ("flow", &given.flow, slow, &mut timeouts.flow),
+                ("affinity", &given.affinity, slow, &mut timeouts.affinity),
+            ] {
+                let Some(seconds) = seconds else { continue };
+                let longest = (i64::from(Timeouts::MAX) << tick) / 1_000_000_000;
+                let number = self.number(&format!("{whose}: time-out {name} in seconds"), seconds, 1..=longest)?;
+                *ticks = (number as u64 * 1_000_000_000).div_ceil(1 << tick) as u16;
+            }
+        }
+        Ok(timeouts)
     }
 
     /// Bucket key from the affinity, binding key from the binding; the first must be a subset of the second.
@@ -632,7 +675,15 @@ fn every_port_by_client(hosts: &[Host]) -> Rule {
         bucket: KeyMask::SOURCE,
         binding: KeyMask::ALL,
         group: 0,
+        track: track_by_default(true),
+        sticky: false,
+        timeouts: Timeouts::default(),
     }
+}
+
+/// Connections of TCP are remembered; UDP alone follows the map at once.
+fn track_by_default(tcp: bool) -> Track {
+    if tcp { Track::Always } else { Track::Never }
 }
 
 /// Ports that are in both ranges.

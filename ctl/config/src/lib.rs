@@ -16,7 +16,7 @@ mod state;
 pub use error::ConfigError;
 pub use state::State;
 
-use hashgate_tables::{KeyMask, Limits, Mac, OtherIp};
+use hashgate_tables::{KeyMask, Limits, Mac, OtherIp, Timeouts, Track};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -154,6 +154,12 @@ pub struct Rule {
     pub binding: KeyMask,
     /// Binding group: the rule's own number, or that of the first VPN rule.
     pub group: u8,
+    /// Which connections are remembered.
+    pub track: Track,
+    /// Clients are remembered, by the binding key, until [`Timeouts::affinity`] after their last packet.
+    pub sticky: bool,
+    /// When bindings end, in ticks of the default length.
+    pub timeouts: Timeouts,
 }
 
 /// A change of the cluster during a simulation.

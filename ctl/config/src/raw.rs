@@ -120,6 +120,28 @@ pub struct Rule {
     pub priorities: Option<Spanned<ByName>>,
     #[serde(default)]
     pub binding: Binding,
+    pub track: Option<Spanned<Track>>,
+    pub timeouts: Option<Spanned<Timeouts>>,
+}
+
+#[derive(serde::Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Track {
+    Always,
+    Buckets,
+    Never,
+}
+
+/// Seconds.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    pub half_open: Option<Spanned<i64>>,
+    pub reset: Option<Spanned<i64>>,
+    pub established: Option<Spanned<i64>>,
+    pub closing: Option<Spanned<i64>>,
+    pub flow: Option<Spanned<i64>>,
+    pub affinity: Option<Spanned<i64>>,
 }
 
 #[derive(serde::Deserialize, Default, Clone, Copy, PartialEq)]

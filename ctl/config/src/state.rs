@@ -132,9 +132,9 @@ impl<'a> State<'a> {
             let entry = RuleEntry {
                 mode,
                 draining: false,
-                affinity: false,
-                timeouts: Timeouts::default(),
-                track: Track::Never,
+                affinity: rule.sticky,
+                timeouts: rule.timeouts,
+                track: rule.track,
                 map: number,
                 group,
                 bucket,

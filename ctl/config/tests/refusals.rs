@@ -2,6 +2,7 @@
 //! Every refusal: one line that names file, line, value and limit.
 
 use hashgate_config::{Config, ConfigError};
+use hashgate_tables::Timeouts;
 
 /// A sound configuration of 19 lines; what a case adds starts at line 20.
 const SOUND: &str = r#"[cluster]
@@ -106,6 +107,22 @@ fn rules() {
         "c.toml:24: rule name \"x\" is already taken"
     );
     assert_eq!(added("[[rule]]\nvip = [\"10.0.0.100\", \"all\"]"), "c.toml:21: rule \"rule-0\": \"all\" stands alone");
+    assert_eq!(
+        added("[[rule]]\ntimeouts = { half_open = 0 }"),
+        "c.toml:21: rule \"rule-0\": time-out half_open in seconds 0 is out of range: 1..34"
+    );
+    assert_eq!(
+        added("[[rule]]\ntimeouts = { established = 200000 }"),
+        format!(
+            "c.toml:21: rule \"rule-0\": time-out established in seconds 200000 is out of range: 1..{}",
+            32767 * (1u64 << Timeouts::SLOW_TICK) / 1_000_000_000
+        )
+    );
+    assert_eq!(
+        added("[[rule]]\naffinity = \"none\"\ntimeouts = { affinity = 60 }"),
+        "c.toml:22: rule \"rule-0\": a time-out of affinity needs an affinity other than none, or a binding other than tcp: \
+         else there is no client to remember"
+    );
     let many: String = (0..65).map(|n| format!("[[rule]]\nports = {n}\n")).collect();
     assert_eq!(added(&many), "c.toml:148: rule number 65: a NIC holds 64 rules");
     let slots = format!("[[rule]]\nports = [{}]", (0..65).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));

@@ -2,7 +2,7 @@
 //! The tables that a configuration gives to its NICs.
 
 use hashgate_config::{Build, Config, State};
-use hashgate_tables::{Action, BUCKETS, KeyMask, Mac, MatchSlot, Mode, NOBODY, OtherIp, VipKind};
+use hashgate_tables::{Action, BUCKETS, KeyMask, Mac, MatchSlot, Mode, NOBODY, OtherIp, Timeouts, Track, VipKind};
 
 const TEXT: &str = r#"
 [cluster]
@@ -44,7 +44,9 @@ vip = ["10.1.2.4", "2001:db8::12:3456"]
 ports = [80, "8000-8080"]
 protocol = "tcp"
 affinity = "none"
+track = "buckets"
 weights = { a = 20, up = 30 }
+timeouts = { half_open = 2, established = 86400 }
 [[rule]]
 name = "mail"
 ports = 25
@@ -52,6 +54,7 @@ mode = "single"
 priorities = { a = 2, b = 9 }
 affinity = "class-c"
 binding = "sticky"
+timeouts = { affinity = 600 }
 [[rule]]
 name = "blocked"
 vip = "10.1.2.3"
@@ -127,6 +130,21 @@ fn rules_and_slots() {
     assert_eq!((tables.rules[&1].mode, tables.rules[&1].bucket), (Mode::Single, KeyMask::CLASS_C));
     assert_eq!(tables.rules[&1].binding, KeyMask { dst: true, ..KeyMask::SOURCE });
     assert_eq!(tables.rules[&2].mode, Mode::Disabled);
+    let tracks: Vec<Track> = (0..3).map(|rule| tables.rules[&rule].track).collect();
+    assert_eq!(tracks, [Track::Flagged, Track::Always, Track::Always]);
+    let sticky: Vec<bool> = (0..3).map(|rule| tables.rules[&rule].affinity).collect();
+    assert_eq!(sticky, [false, true, false]);
+    // At least as long as was asked for, and less than a tick longer.
+    let (web, mail) = (&tables.rules[&0].timeouts, &tables.rules[&1].timeouts);
+    for (ticks, tick, seconds) in [
+        (web.half_open, Timeouts::FAST_TICK, 2),
+        (web.established, Timeouts::SLOW_TICK, 86_400),
+        (mail.affinity, Timeouts::SLOW_TICK, 600),
+    ] {
+        let (ns, wanted) = (u64::from(ticks) << tick, seconds * 1_000_000_000);
+        assert!((wanted..wanted + (1 << tick)).contains(&ns), "{seconds} s are {ticks} ticks of 2^{tick} ns");
+    }
+    assert_eq!(web.closing, Timeouts::default().closing);
     assert_eq!(tables.rules[&64].map, 64);
 }
 

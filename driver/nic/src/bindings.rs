@@ -3,12 +3,14 @@
 
 use crate::{Nic, NicError};
 use hashgate_regs::defs::{BindingState, RuleEntry, Table, TargetEntry};
-use hashgate_regs::registers::{BindCommand, BindRecord0, BindRecord1, BindTicks, Registers};
-use hashgate_tables::{NOBODY, Timeouts};
+use hashgate_regs::registers::{BindCensus, BindCommand, BindRecord0, BindRecord1, BindTicks, Registers};
+use hashgate_tables::{BUCKETS, NOBODY, Timeouts};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Reads of the status before an operation counts as hung. One takes microseconds.
 const POLLS: u32 = 10_000;
+/// Reads of the status before a census counts as hung: 65536 bindings take a few milliseconds.
+const CENSUS_POLLS: u32 = 1_000_000;
 /// How often an operation is asked for again while packets with its key are under way.
 const RETRIES: u32 = 1_000;
 const KEY_WORDS: usize = 10;
@@ -89,6 +91,9 @@ pub struct BindingEvent {
     pub table: BindingTable,
     /// What happened.
     pub kind: BindingEventKind,
+    /// It was created in the place of one under the same key that had ended, which the counters count as removed; no event
+    /// of its own tells of that.
+    pub renewed: bool,
     /// The binding as it was then. The session of a refused one means nothing.
     pub binding: Binding,
 }
@@ -342,6 +347,37 @@ impl Nic {
         }
     }
 
+    /// Live bindings of each of the 4096 buckets, of one rule or of all: those that live during the whole call, and perhaps
+    /// some of those that come or go meanwhile. Packets are not held up.
+    ///
+    /// # Errors
+    /// [`NicError::Binding`] if the rule is out of range, [`NicError::NoAnswer`] and [`NicError::Timeout`] if the NIC fails.
+    pub fn count_bindings(&mut self, table: BindingTable, rule: Option<u8>) -> Result<Vec<u32>, NicError> {
+        let rules = self.info().limits.rules;
+        if let Some(rule) = rule.filter(|rule| *rule > rules) {
+            return Err(NicError::Binding(format!("rule {rule} is out of range: 0..={rules}")));
+        }
+        let registers = self.registers();
+        registers.set_bind_census(BindCensus {
+            rule: rule.unwrap_or_default(),
+            every: rule.is_none(),
+            affinity: table == BindingTable::Affinity,
+        });
+        let mut polls = 0;
+        while registers.bind_census_status() {
+            polls += 1;
+            if polls == CENSUS_POLLS {
+                return Err(self.or_gone(NicError::Timeout { what: "the census of a binding table", polls }));
+            }
+        }
+        Ok(self.read_words(Table::CountLive, 0, BUCKETS))
+    }
+
+    /// Bindings of each of the 4096 buckets that found no room since the reset; wraps.
+    pub fn refused_bindings(&self, table: BindingTable) -> Vec<u32> {
+        self.read_words(Table::CountRefused, table as u32 * BUCKETS as u32, BUCKETS)
+    }
+
     /// The oldest event of the binding tables that nobody has taken yet.
     ///
     /// # Errors
@@ -372,6 +408,7 @@ impl Nic {
                 2 => BindingEventKind::Removed,
                 _ => BindingEventKind::Refused,
             },
+            renewed: words[1] >> 2 & 1 == 1,
             binding: Binding { session: words[3] as u16, key: BindingKey::from_words(&key), record },
         }))
     }
@@ -396,8 +433,8 @@ impl Nic {
         if record.rule > limits.rules || !RuleEntry::unpack(&self.read_entry(Table::Rule, record.rule.into())).valid {
             return refuse(format!("rule {} has no entry: commit one first", record.rule));
         }
-        if usize::from(record.bucket) >= hashgate_tables::BUCKETS {
-            return refuse(format!("bucket {} is out of range: 0..{}", record.bucket, hashgate_tables::BUCKETS));
+        if usize::from(record.bucket) >= BUCKETS {
+            return refuse(format!("bucket {} is out of range: 0..{}", record.bucket, BUCKETS));
         }
         if self.binding_clocks().left(record).is_none() {
             return refuse(format!(

@@ -270,7 +270,7 @@ impl Nic {
     }
 
     /// Reads `count` words from `first` on of a table, from its active bank if it has two.
-    fn read_words(&self, table: Table, first: u32, count: usize) -> Vec<u32> {
+    pub(crate) fn read_words(&self, table: Table, first: u32, count: usize) -> Vec<u32> {
         self.registers.set_table_select(TableSelect { id: table as u8, active: true, ..TableSelect::default() });
         self.registers.set_table_index(first);
         (0..count).map(|_| self.registers.table_data()).collect()

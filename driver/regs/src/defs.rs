@@ -643,6 +643,10 @@ pub enum Table {
     CountRule = 9,
     /// Index = target id; read only.
     CountTarget = 10,
+    /// Index = bucket; read only; filled by BIND_CENSUS.
+    CountLive = 11,
+    /// Index = 4096 x (0 connection, 1 affinity) + bucket; read only.
+    CountRefused = 12,
 }
 
 impl Table {
@@ -659,6 +663,8 @@ impl Table {
         Table::CountReason,
         Table::CountRule,
         Table::CountTarget,
+        Table::CountLive,
+        Table::CountRefused,
     ];
 
     /// Name as in the definitions, logs and configuration.
@@ -675,6 +681,8 @@ impl Table {
             Table::CountReason => "count_reason",
             Table::CountRule => "count_rule",
             Table::CountTarget => "count_target",
+            Table::CountLive => "count_live",
+            Table::CountRefused => "count_refused",
         }
     }
 
@@ -692,6 +700,8 @@ impl Table {
             Table::CountReason => 4,
             Table::CountRule => 4,
             Table::CountTarget => 4,
+            Table::CountLive => 1,
+            Table::CountRefused => 1,
         }
     }
 
@@ -709,6 +719,8 @@ impl Table {
             Table::CountReason => 4,
             Table::CountRule => 4,
             Table::CountTarget => 4,
+            Table::CountLive => 1,
+            Table::CountRefused => 1,
         }
     }
 
@@ -740,6 +752,8 @@ impl TryFrom<u8> for Table {
             8 => Ok(Table::CountReason),
             9 => Ok(Table::CountRule),
             10 => Ok(Table::CountTarget),
+            11 => Ok(Table::CountLive),
+            12 => Ok(Table::CountRefused),
             _ => Err(UnknownValue { kind: "Table", value }),
         }
     }
@@ -1237,5 +1251,49 @@ impl CountTargetEntry {
             bytes_low: get(words[2], 0, 32),
             bytes_high: get(words[3], 0, 32),
         }
+    }
+}
+
+/// Entry of the `count_live` table: index = bucket; read only; filled by BIND_CENSUS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountLiveEntry {
+    /// Live bindings that the census found. Word 0, bits 0..=16.
+    pub bindings: u32,
+}
+
+impl CountLiveEntry {
+    /// 32-bit words of an entry.
+    pub const WORDS: usize = 1;
+
+    /// Packs the entry into its words. Bits of a value beyond the width of its field are cut.
+    pub fn pack(&self) -> [u32; Self::WORDS] {
+        [put(self.bindings, 0, 17)]
+    }
+
+    /// Reads an entry from its words; reserved bits are ignored.
+    pub fn unpack(words: &[u32; Self::WORDS]) -> Self {
+        Self { bindings: get(words[0], 0, 17) }
+    }
+}
+
+/// Entry of the `count_refused` table: index = 4096 x (0 connection, 1 affinity) + bucket; read only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountRefusedEntry {
+    /// Bindings that found no room; wraps. Word 0, bits 0..=31.
+    pub bindings: u32,
+}
+
+impl CountRefusedEntry {
+    /// 32-bit words of an entry.
+    pub const WORDS: usize = 1;
+
+    /// Packs the entry into its words. Bits of a value beyond the width of its field are cut.
+    pub fn pack(&self) -> [u32; Self::WORDS] {
+        [put(self.bindings, 0, 32)]
+    }
+
+    /// Reads an entry from its words; reserved bits are ignored.
+    pub fn unpack(words: &[u32; Self::WORDS]) -> Self {
+        Self { bindings: get(words[0], 0, 32) }
     }
 }

@@ -137,6 +137,10 @@ pub mod offset {
     pub const BIND_FLUSH: usize = 0x2a0;
     /// BIND_NOW.
     pub const BIND_NOW: usize = 0x2a4;
+    /// BIND_CENSUS.
+    pub const BIND_CENSUS: usize = 0x2a8;
+    /// BIND_CENSUS_STATUS.
+    pub const BIND_CENSUS_STATUS: usize = 0x2ac;
     /// BINDING.USED.
     pub const BINDING_USED: usize = 0x2b0;
     /// BINDING.STASH.
@@ -170,7 +174,7 @@ pub mod reset {
     /// SCRUB_INTERVAL.
     pub const SCRUB_INTERVAL: u32 = 0x10000;
     /// BIND_TICKS.
-    pub const BIND_TICKS: u32 = 0x1e14;
+    pub const BIND_TICKS: u32 = 0x2014;
 }
 
 /// VERSION: Version of this register interface. A driver works with every NIC of its major version and the same or a
@@ -575,6 +579,31 @@ impl BindNow {
     /// The bits of the register. Bits of a value beyond the width of its field are cut.
     pub const fn bits(self) -> u32 {
         self.fast as u32 | ((self.slow as u32) << 16)
+    }
+}
+
+/// BIND_CENSUS: A write counts the live bindings of each bucket into the table count_live, in one round of the sweep
+/// (milliseconds). A binding that lives all the while is counted once; one that comes, goes or changes meanwhile may be
+/// counted or not. While `busy` a further write is ignored and count_live reads 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BindCensus {
+    /// Rule that made them.
+    pub rule: u8,
+    /// 1: of every rule.
+    pub every: bool,
+    /// 0 connection table, 1 affinity table.
+    pub affinity: bool,
+}
+
+impl BindCensus {
+    /// From the bits of the register; reserved bits are ignored.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self { rule: (bits & 0x7f) as u8, every: bits & 0x100 != 0, affinity: bits & 0x200 != 0 }
+    }
+
+    /// The bits of the register. Bits of a value beyond the width of its field are cut.
+    pub const fn bits(self) -> u32 {
+        (self.rule as u32 & 0x7f) | ((self.every as u32) << 8) | ((self.affinity as u32) << 9)
     }
 }
 
@@ -1304,6 +1333,27 @@ impl<IO: RegisterIo> Registers<IO> {
         BindNow::from_bits(self.io.read32(offset::BIND_NOW))
     }
 
+    /// Reads BIND_CENSUS: A write counts the live bindings of each bucket into the table count_live, in one round of
+    /// the sweep (milliseconds). A binding that lives all the while is counted once; one that comes, goes or changes
+    /// meanwhile may be counted or not. While `busy` a further write is ignored and count_live reads 0.
+    pub fn bind_census(&self) -> BindCensus {
+        BindCensus::from_bits(self.io.read32(offset::BIND_CENSUS))
+    }
+
+    /// Writes BIND_CENSUS: A write counts the live bindings of each bucket into the table count_live, in one round of
+    /// the sweep (milliseconds). A binding that lives all the while is counted once; one that comes, goes or changes
+    /// meanwhile may be counted or not. While `busy` a further write is ignored and count_live reads 0.
+    pub fn set_bind_census(&self, value: BindCensus) {
+        self.io.write32(offset::BIND_CENSUS, value.bits());
+    }
+
+    /// Reads BIND_CENSUS_STATUS: The census.
+    ///
+    /// It is under way.
+    pub fn bind_census_status(&self) -> bool {
+        self.io.read32(offset::BIND_CENSUS_STATUS) & 1 != 0
+    }
+
     /// Reads BINDING.USED: Keys in the table, those of bindings that have ended but are not cleared away yet included.
     ///
     /// Keys.
@@ -1404,9 +1454,9 @@ impl<IO: RegisterIo> Registers<IO> {
     }
 
     /// Reads EVENT_WORD: The first event. Word 0: its running number, lost events counted; a gap tells how many were
-    /// lost. 1: kind (bits 1:0: 0 created, 1 changed, 2 removed, 3 refused), affinity table (4), fresh (5), state
-    /// (10:8), target (25:16). 2: bucket (11:0), rule (22:16). 3: session (15:0), expires (31:16). 4 to 13: key, as in
-    /// BIND_KEY.
+    /// lost. 1: kind (bits 1:0: 0 created, 1 changed, 2 removed, 3 refused), created in the place of one that had
+    /// ended, of which no removed event tells (2), affinity table (4), fresh (5), state (10:8), target (25:16). 2:
+    /// bucket (11:0), rule (22:16). 3: session (15:0), expires (31:16). 4 to 13: key, as in BIND_KEY.
     ///
     /// Word.
     ///

@@ -191,6 +191,10 @@ pub struct Timeouts {
 impl Timeouts {
     /// The longest time-out in ticks: half of what 16 bits count.
     pub const MAX: u16 = 0x7fff;
+    /// Default length of a fast tick: 2 to this power, in nanoseconds.
+    pub const FAST_TICK: u8 = 20;
+    /// Default length of a slow tick: 2 to this power, in nanoseconds.
+    pub const SLOW_TICK: u8 = 32;
 
     /// The six numbers with their names.
     pub fn named(&self) -> [(&'static str, u16); 6] {
@@ -206,10 +210,10 @@ impl Timeouts {
 }
 
 impl Default for Timeouts {
-    /// With the default ticks (1 ms and 1 s, about): 10 s half-open, 5 s after RST, an hour established, two minutes
+    /// With the default ticks (1 ms and 4 s, about): 10 s half-open, 5 s after RST, an hour established, two minutes
     /// after FIN, three minutes for UDP, half an hour of affinity.
     fn default() -> Self {
-        Timeouts { half_open: 10_000, reset: 5_000, established: 3_600, closing: 120, flow: 180, affinity: 1_800 }
+        Timeouts { half_open: 9_537, reset: 4_769, established: 839, closing: 28, flow: 42, affinity: 420 }
     }
 }
 

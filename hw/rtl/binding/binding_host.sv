@@ -87,6 +87,7 @@ module binding_host
     output logic                                want_o,
     output logic                                write_o,
     output logic                                write_new_o,
+    output logic                                write_renewed_o, // in the place of a binding that has expired
     output logic [$clog2(SESSIONS)-1:0]         write_session_o,
     output logic [3:0][ROW_BITS-1:0]            write_rows_o,
     input  wire logic                           supply_i,
@@ -108,7 +109,7 @@ module binding_host
     logic [ENTRY_BITS-1:0] peek_q;
     logic [1:0]      way_q;
     logic [3:0][ROW_BITS-1:0] rows_q;
-    logic            touched_q, moved_q, revive_q;
+    logic            touched_q, moved_q, revive_q, expired_q;
     session_t        found_q;
     binding_record_t record;
     logic            scan_live_q, scan_end_q;
@@ -218,6 +219,7 @@ module binding_host
                         found_q   <= result_session_i;
                         key_o     <= hash_key_o;
                         revive_q  <= 1'b1;
+                        expired_q <= result_record_i.state != BINDING_FREE;
                         count_q   <= '0;
                         state_q   <= DONE;
                         case (op_i)
@@ -241,6 +243,7 @@ module binding_host
                         found_q   <= result_session_i;
                         key_o     <= hash_key_o;
                         revive_q  <= 1'b1;
+                        expired_q <= result_record_i.state != BINDING_FREE;
                         state_q   <= DONE;
                         case (op_i)
                             BINDING_REMOVE: state_q <= REMOVE;
@@ -322,6 +325,7 @@ module binding_host
     assign want_o          = state_q == WRITE && !revive_q;
     assign write_o         = go_q;
     assign write_new_o     = !revive_q;
+    assign write_renewed_o = revive_q && expired_q;
     assign write_session_o = revive_q ? found_q : supply_session_i;
     assign write_rows_o    = rows_q;
 endmodule

@@ -66,6 +66,7 @@ module binding_lookup
     output logic [3:0][ROW_BITS-1:0]            done_rows_o,
     output logic                                event_o,
     output binding_event_e                      event_kind_o,
+    output logic                                event_renewed_o, // CREATED took over a session that had expired
     output logic                                parity_o
 );
     localparam int unsigned SESSION_BITS = $clog2(SESSIONS);
@@ -263,6 +264,8 @@ module binding_lookup
     assign done_rows_o    = rows_q[11];
     assign event_o        = refuse_11 || (outcome_11.wrote && (create_11 || outcome_11.record.state != state_11));
     assign event_kind_o   = refuse_11 ? BINDING_REFUSED : delete_11 ? BINDING_REMOVED : (create_11 && !live_11) ? BINDING_CREATED : BINDING_CHANGED;
+
+    assign event_renewed_o = !refuse_11 && create_11 && !new_11 && !live_11 && state_11 != BINDING_FREE;
 
     `HG_ASSERT(op_of_packet, op_i == BINDING_NONE || valid_q[10])
     `HG_ASSERT(write_present, !(op_i == BINDING_WRITE || op_i == BINDING_DELETE) || present_o)

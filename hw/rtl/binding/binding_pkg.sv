@@ -67,6 +67,17 @@ package binding_pkg;
         BINDING_NEXT   = 2'd3
     } binding_host_e;
 
+    // What the walk of the sweep sees: four sessions at a time, from 0 upwards, round after round.
+    typedef struct packed {
+        logic             empty;   // no session was ever handed out: nothing is walked
+        logic             take;    // a four is read; `valid` comes later
+        logic             valid;
+        logic             first;   // of a round
+        logic [3:0]       live;
+        logic [3:0][6:0]  rule;
+        logic [3:0][11:0] bucket;
+    } binding_walk_t;
+
     // Cycles from key to answer.
     localparam int unsigned BINDING_TABLE_LATENCY = 10;
 

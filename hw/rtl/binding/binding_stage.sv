@@ -9,6 +9,7 @@
 // In       the keys of a packet and its rule in cycle 0 (aligned with the end of key_mask), the owner and the flags of its bucket
 //          in cycle OWNER_AT, whether it gets as far as the bindings in cycle DECIDE_AT - 1.
 // Out      in cycle BINDING_LATENCY: the target that decides, and why.
+// Counts   refused bindings of each bucket, always; live ones, on demand.
 // Undo     a frame that a late check discarded hands back what it made.
 // Stall    never.
 `resetall
@@ -56,7 +57,9 @@ module binding_stage
     output logic              draining_o,         // the packet opens, the owner binds, but the rule is draining
     output logic              handover_o,
     output logic              bad_o,
-    output made_t [1:0]       made_o,             // 0 connection, 1 affinity
+    output logic [1:0]        found_o,            // a live binding that counts: 0 connection, 1 affinity
+    output logic [1:0]        refused_o,          // no room for a new one
+    output made_t [1:0]       made_o,
     // undo
     input  wire made_t [1:0]  undo_i,
     // the host's side of both tables
@@ -64,7 +67,11 @@ module binding_stage
     output host_answer_t [1:0] host_answer_o,
     output logic [1:0]        event_valid_o,
     output binding_event_t [1:0] event_o,
-    output binding_status_t [1:0] status_o
+    output binding_status_t [1:0] status_o,
+    // counts by bucket
+    input  wire census_request_t census_request_i,
+    output logic              census_busy_o,
+    output logic [31:0]       cfg_rdata_o
 );
     // ---- what comes with the packet ------------------------------------------------------------------------------------
     typedef struct packed {
@@ -149,6 +156,9 @@ module binding_stage
     binding_key_t [1:0] key;
     assign key[0] = connection_key_i;
     assign key[1] = affinity_key_i;
+    logic [1:0]          walk_hold;
+    binding_walk_t [1:0] walk;
+    logic [2:0][31:0]    cfg_counts;
     for (genvar t = 0; t < 2; t++) begin : gen_table
         logic    flag, busy;
         logic [SESSION_BITS:0] used;
@@ -168,20 +178,29 @@ module binding_stage
             .peek_target_o(peek), .peek_flag_i(flag), .present_o(answer[t].present), .live_o(answer[t].live),
             .session_o(answer[t].session), .record_o(answer[t].record), .flag_o(answer[t].flag),
             .can_create_o(answer[t].room), .row_o(answer[t].row), .op_i(op[t]), .record_i(record[t]), .flag_i(flag_next[t]),
-            .event_valid_o(event_valid_o[t]), .event_kind_o(event_o[t].kind), .event_session_o(event_o[t].session),
+            .event_valid_o(event_valid_o[t]), .event_kind_o(event_o[t].kind), .event_renewed_o(event_o[t].renewed),
+            .event_session_o(event_o[t].session),
             .event_record_o(event_o[t].record), .event_key_o(event_o[t].key), .host_req_i(host_request_i[t].request),
             .host_op_i(host_request_i[t].op), .host_key_i(host_request_i[t].key), .host_record_i(host_request_i[t].record),
             .host_session_i(host_request_i[t].session), .host_done_o(host_answer_o[t].done),
             .host_ok_o(host_answer_o[t].ok), .host_busy_o(host_answer_o[t].again), .host_full_o(host_answer_o[t].full),
             .host_session_o(host_answer_o[t].session), .host_record_o(host_answer_o[t].record),
             .host_key_o(host_answer_o[t].key), .undo_valid_i(undo_i[t].valid), .undo_session_i(undo_i[t].session),
-            .undo_row_i(undo_i[t].row), .undo_lost_o(status_o[t].undo_lost), .live_slots_o(used), .stash_used_o(stash),
+            .undo_row_i(undo_i[t].row), .undo_lost_o(status_o[t].undo_lost), .walk_hold_i(walk_hold[t]), .walk_o(walk[t]),
+             .live_slots_o(used), .stash_used_o(stash),
             .moves_o(status_o[t].move), .parity_o(status_o[t].parity));
         assign status_o[t].ready = !busy;
         assign status_o[t].used  = 17'(used);
         assign status_o[t].stash = 8'(stash);
         wire logic unused_table = &{1'b0, peek};
+        bucket_counter #(.FIRST(t * 2 ** $bits(bucket_t))) u_refused (
+            .clk, .rst, .init_i, .valid_i(event_valid_o[t] && event_o[t].kind == BINDING_REFUSED),
+            .bucket_i(event_o[t].record.bucket), .cfg_i, .cfg_rdata_o(cfg_counts[t]));
     end
+    binding_census u_census (
+        .clk, .rst, .request_i(census_request_i), .busy_o(census_busy_o), .hold_o(walk_hold), .walk_i(walk), .cfg_i,
+        .cfg_rdata_o(cfg_counts[2]));
+    assign cfg_rdata_o = cfg_counts[0] | cfg_counts[1] | cfg_counts[2];
 
     // ---- the decision ------------------------------------------------------------------------------------------------------------
     bound_e  bound;
@@ -204,8 +223,12 @@ module binding_stage
         draining_o <= drains;
         handover_o <= handover_q;
         bad_o      <= bad_q;
-        for (int t = 0; t < 2; t++)
-            made_o[t] <= '{valid: op[t] == BINDING_CREATE && (answer[t].present || answer[t].room), session: answer[t].session, row: answer[t].row};
+        found_o    <= {consult && side_q.sticky && answer[1].live, consult && answer[0].live};
+        for (int t = 0; t < 2; t++) begin
+            refused_o[t] <= op[t] == BINDING_CREATE && !(answer[t].present || answer[t].room);
+            made_o[t]    <= '{valid: op[t] == BINDING_CREATE && (answer[t].present || answer[t].room),
+                              session: answer[t].session, row: answer[t].row};
+        end
     end
     wire logic unused = &{1'b0, rule_entry_i, side_q};
 endmodule

@@ -30,9 +30,18 @@ package binding_stage_pkg;
         binding_key_t key;
     } host_answer_t;
 
+    // What is to be counted.
+    typedef struct packed {
+        logic  start;
+        logic  affinity;   // in the affinity table
+        logic  every;      // of every rule
+        rule_t rule;
+    } census_request_t;
+
     // What is reported.
     typedef struct packed {
         binding_event_e kind;
+        logic           renewed;  // CREATED in the place of one that had ended, of which no REMOVED tells
         session_t       session;
         binding_record_t record;
         binding_key_t   key;

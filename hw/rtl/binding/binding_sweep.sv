@@ -5,6 +5,7 @@
 // Sweep    walks the sessions that were ever handed out, four a cycle as far as the records' port is free. One that is used and dead
 //          becomes a candidate (four times 16 at most); a REMOVE step decides again. A step that was refused is tried again, one that found the
 //          row busy or the key on the move waits for the next round.
+//          It can be watched, and waits while `hold_i`.
 // Undo     a request waits in a FIFO of 16 (`undo_lost_o` if it is full). The step is tried until the record is gone or not fresh
 //          any more, 255 times at most (then `undo_lost_o`).
 // Share    undo and sweep take turns.
@@ -29,6 +30,8 @@ module binding_sweep
     input  wire logic [ROW_BITS-1:0]            undo_row_i,
     output logic                                undo_lost_o,
     // walk
+    input  wire logic                           hold_i,
+    output binding_walk_t                       walk_o,
     output logic                                scan_o,
     input  wire logic                           scan_take_i,
     output logic [$clog2(SESSIONS)-1:0]         scan_session_o,
@@ -64,7 +67,7 @@ module binding_sweep
     four_t      walk_q, walk_1, walk_2, walk_3;
     logic [3:0] dead_3;
     logic       again, push, pop, few, candidate, candidate_take, last_q;
-    assign scan_o         = few && issued_i != '0;
+    assign scan_o         = few && issued_i != '0 && !hold_i;
     assign scan_session_o = {walk_q, 2'd0};
     assign again          = result_i && result_source_i == BY_SWEEP && result_refused_i;
 
@@ -91,8 +94,13 @@ module binding_sweep
         walk_1 <= walk_q;
         walk_2 <= walk_1;
         walk_3 <= walk_2;
+        walk_o.valid <= scan_valid_i;
         // A record with wrong parity is used and dead.
         for (int i = 0; i < 4; i++) begin
+            walk_o.live[i]   <= ^scan_records_i[i] == 1'b0 && scan_records_i[i][BINDING_RECORD_BITS]
+                && binding_live(record[i].state, record[i].expires, fast_now_i, slow_now_i);
+            walk_o.rule[i]   <= record[i].rule;
+            walk_o.bucket[i] <= record[i].bucket;
             dead_3[i] <= scan_valid_i && ((^scan_records_i[i])
                 || (scan_records_i[i][BINDING_RECORD_BITS] && !binding_live(record[i].state, record[i].expires, fast_now_i, slow_now_i)));
         end
@@ -110,12 +118,17 @@ module binding_sweep
         if (rst) begin
             walk_q      <= '0;
             dead_3      <= '0;
+            walk_o.valid <= 1'b0;
             used_q      <= '0;
             read_q      <= '0;
             write_q     <= '0;
             head_q.dead <= '0;
         end
     end
+
+    assign walk_o.empty = issued_i == '0;
+    assign walk_o.take  = scan_take_i;
+    assign walk_o.first = walk_3 == '0;
 
     // ---- undo --------------------------------------------------------------------------------------------------------------
     typedef struct packed {

@@ -10,12 +10,14 @@
 //          What a packet does is seen by the packet of the next cycle and all after it. Nothing stalls.
 // Events   one a cycle at most, from three cycles after the operation on: CREATED (CREATE of a key without live record), CHANGED (CREATE over
 //          a live one, WRITE of another state), REMOVED (DELETE, expiry, undo, host), REFUSED (CREATE without room). Those of packets come first; none is lost.
+//          `event_renewed_o`: CREATED under a key whose record had expired but was not swept yet; that one has no REMOVED of its own.
 // Host     binding_host. FIND, INSERT, REMOVE by key, NEXT by session: a walk up with NEXT gives each binding that is live all the time once,
 //          because a session never changes its key or its number.
 // Undo     the record is removed if it is still `fresh`: binding_sweep.
 // Expiry   a sweep removes what is not live: binding_sweep. Until then the key is present, not live, and CREATE takes its session over.
 // Live     by the clocks of one cycle before; a record that the packet in the cycle before wrote counts as live.
 // Reset    `busy_o` for max(SESSIONS / 4, 3400) cycles and some: look-ups miss, creation is refused. `secret_i` is taken at reset.
+// Census   what the sweep sees goes out at `walk_o`, and it waits while `walk_hold_i`: binding_census.
 // Parity   slots and records. A slot with wrong parity misses (its key may be created again), a record with wrong parity is FREE; `parity_o`.
 // Room     one session and one or two entries of the stash stay unused; as does one session once the host has inserted.
 // Misuse   WRITE and DELETE without `present_o`, an operation without a packet: asserted. Clocks that
@@ -57,6 +59,7 @@ module binding_table
     // events
     output logic                          event_valid_o,
     output binding_event_e                event_kind_o,
+    output logic                          event_renewed_o,
     output logic [SESSION_BITS-1:0]       event_session_o,
     output binding_record_t               event_record_o,
     output binding_key_t                  event_key_o,
@@ -78,6 +81,9 @@ module binding_table
     input  wire logic [SESSION_BITS-1:0]  undo_session_i,
     input  wire logic [ROW_BITS-1:0]      undo_row_i,
     output logic                          undo_lost_o,
+    // census
+    input  wire logic                     walk_hold_i,
+    output binding_walk_t                 walk_o,
     // statistics
     output logic [SESSION_BITS:0]         live_slots_o,  // keys in slots and stash
     output logic [$clog2(STASH):0]        stash_used_o,
@@ -118,7 +124,7 @@ module binding_table
     logic [12:1]                    row_valid;
     logic [12:1][ROW_BITS-1:0]      row_zero;
     rows_t                          rows_9, done_rows;
-    logic                           done, done_new, done_event, parity_packet, parity_step;
+    logic                           done, done_new, done_event, done_renewed, parity_packet, parity_step;
     binding_key_t                   done_key;
     session_t                       done_session;
     binding_record_t                done_record;
@@ -133,10 +139,11 @@ module binding_table
         .read_session_o(record_session), .read_record_i(lookup_record),
         .row_valid_o(row_valid), .row_zero_o(row_zero), .rows_9_o(rows_9),
         .done_o(done), .done_new_o(done_new), .done_key_o(done_key), .done_session_o(done_session), .done_record_o(done_record),
-        .done_rows_o(done_rows), .event_o(done_event), .event_kind_o(done_event_kind), .parity_o(parity_packet));
+        .done_rows_o(done_rows), .event_o(done_event), .event_kind_o(done_event_kind), .event_renewed_o(done_renewed),
+        .parity_o(parity_packet));
 
     // ---- cycle 11: what is written, by the packet or by the host -----------------------------------------------------------------
-    logic            host_write, host_write_new, host_wrote, write, write_new;
+    logic            host_write, host_write_new, host_write_renewed, host_wrote, write, write_new;
     session_t        host_write_session, write_session;
     rows_t           host_write_rows, write_rows;
     binding_key_t    write_key;
@@ -164,7 +171,7 @@ module binding_table
     logic [BINDING_RECORD_BITS+1:0] other_record;
     logic [3:0][BINDING_RECORD_BITS+1:0] other_records;
     binding_records #(.SESSIONS(SESSIONS)) u_records (
-        .clk, .rst, .write_i(write), .write_session_i(write_session), .write_record_i(write_record),
+        .clk, .rst, .clear_i(clear), .clear_four_i(clear_row), .write_i(write), .write_session_i(write_session), .write_record_i(write_record),
         .lookup_session_i(record_session), .lookup_record_o(lookup_record),
         .access_i(access_record), .access_session_i(access_record_session),
         .unused_i(session_back), .unused_session_i(back_session),
@@ -258,7 +265,7 @@ module binding_table
     always_ff @(posedge clk) {scan_host_2, scan_host_1} <= {scan_host_1, host_scan};
     binding_sweep #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS)) u_sweep (
         .clk, .rst, .fast_now_i, .slow_now_i, .issued_i(issued), .undo_valid_i, .undo_session_i, .undo_row_i, .undo_lost_o,
-        .scan_o(sweep_scan), .scan_take_i(scan_take && !host_scan), .scan_session_o(sweep_scan_session),
+        .hold_i(walk_hold_i), .walk_o, .scan_o(sweep_scan), .scan_take_i(scan_take && !host_scan), .scan_session_o(sweep_scan_session),
         .scan_valid_i(scan_valid && !scan_host_2), .scan_records_i(other_records),
         .request_o(sweep_step), .take_i(sweep_take), .source_o(sweep_source), .session_o(sweep_session), .row_o(sweep_row),
         .result_i(result && result_source != BY_HOST), .result_source_i(result_source), .result_asked_i(result_asked),
@@ -278,7 +285,7 @@ module binding_table
         .result_match_i(result_match), .result_same_i(result_same), .result_done_i(result_done), .result_live_i(result_live),
         .result_used_i(result_used), .result_key_i(result_key), .result_session_i(result_session), .result_record_i(result_record),
         .result_rows_i(result_rows), .hold_o(host_hold), .room_i(room), .want_o(host_want), .write_o(host_write),
-        .write_new_o(host_write_new), .write_session_o(host_write_session), .write_rows_o(host_write_rows), .supply_i(host_supply),
+        .write_new_o(host_write_new), .write_renewed_o(host_write_renewed), .write_session_o(host_write_session), .write_rows_o(host_write_rows), .supply_i(host_supply),
         .supply_session_i(host_supply_session), .wrote_i(host_wrote));
 
     // ---- events: of packets and of the host's INSERT at once, the others wait in a FIFO (removals on their way are sixteen at most) --------------------------------------------------------
@@ -293,6 +300,7 @@ module binding_table
     assign report_push = result_done && result_record.state != BINDING_FREE;
     assign report_in   = '{session: result_session, record: result_record, key: result_key};
     logic            written_q;  // an event of a packet or of the host's INSERT
+    logic            written_renewed_q;
     binding_event_e  written_kind_q;
     report_t         written_report_q;
     assign report_take  = report_any && !written_q;
@@ -302,10 +310,12 @@ module binding_table
         .out_valid_o(report_any), .out_ready_i(report_take), .out_data_o(report));
     always_ff @(posedge clk) begin
         written_q        <= done_event || host_wrote;
+        written_renewed_q <= done_event ? done_renewed : host_write_renewed;
         written_kind_q   <= done_event ? done_event_kind : BINDING_CREATED;
         written_report_q <= done_event ? '{session: done_session, record: done_record, key: done_key}
             : '{session: write_session, record: write_record, key: write_key};
         event_valid_o    <= written_q || report_any;
+        event_renewed_o  <= written_q && written_renewed_q;
         event_kind_o     <= written_q ? written_kind_q : BINDING_REMOVED;
         {event_session_o, event_record_o, event_key_o} <= written_q ? written_report_q : report;
         if (rst) begin

@@ -58,17 +58,19 @@ package hashgate_defs_pkg;
     } reason_e;
 
     typedef enum logic [3:0] {
-        TABLE_ZONE         = 4'd0,  // index = 4096 x port + VLAN
-        TABLE_MAC          = 4'd1,  // index = 256 x way + row
-        TABLE_VIP          = 4'd2,  // index = 256 x way + row
-        TABLE_MATCH        = 4'd3,  // index = slot
-        TABLE_RULE         = 4'd4,  // index = rule; the default rule has index RULES
-        TABLE_TARGET       = 4'd5,  // index = target id
-        TABLE_MAP          = 4'd6,  // index = 2048 x map + bucket / 2
-        TABLE_FLAGS        = 4'd7,  // index = 256 x map + bucket / 16; bit 2i HANDOVER, bit 2i+1 TRACK of bucket 16 x (index mod 256) + i
-        TABLE_COUNT_REASON = 4'd8,  // index = 64 x verdict + reason; read only
-        TABLE_COUNT_RULE   = 4'd9,  // index = rule; read only
-        TABLE_COUNT_TARGET = 4'd10  // index = target id; read only
+        TABLE_ZONE          = 4'd0,  // index = 4096 x port + VLAN
+        TABLE_MAC           = 4'd1,  // index = 256 x way + row
+        TABLE_VIP           = 4'd2,  // index = 256 x way + row
+        TABLE_MATCH         = 4'd3,  // index = slot
+        TABLE_RULE          = 4'd4,  // index = rule; the default rule has index RULES
+        TABLE_TARGET        = 4'd5,  // index = target id
+        TABLE_MAP           = 4'd6,  // index = 2048 x map + bucket / 2
+        TABLE_FLAGS         = 4'd7,  // index = 256 x map + bucket / 16; bit 2i HANDOVER, bit 2i+1 TRACK of bucket 16 x (index mod 256) + i
+        TABLE_COUNT_REASON  = 4'd8,  // index = 64 x verdict + reason; read only
+        TABLE_COUNT_RULE    = 4'd9,  // index = rule; read only
+        TABLE_COUNT_TARGET  = 4'd10,  // index = target id; read only
+        TABLE_COUNT_LIVE    = 4'd11,  // index = bucket; read only; filled by BIND_CENSUS
+        TABLE_COUNT_REFUSED = 4'd12  // index = 4096 x (0 connection, 1 affinity) + bucket; read only
     } table_e;
 
     typedef enum logic [1:0] {
@@ -126,6 +128,10 @@ package hashgate_defs_pkg;
     localparam int unsigned TABLE_COUNT_RULE_WORDS = 4;
     localparam int unsigned TABLE_COUNT_TARGET_STRIDE = 4;
     localparam int unsigned TABLE_COUNT_TARGET_WORDS = 4;
+    localparam int unsigned TABLE_COUNT_LIVE_STRIDE = 1;
+    localparam int unsigned TABLE_COUNT_LIVE_WORDS = 1;
+    localparam int unsigned TABLE_COUNT_REFUSED_STRIDE = 1;
+    localparam int unsigned TABLE_COUNT_REFUSED_WORDS = 1;
     // Bit per table id: the table has an active and a shadow bank.
     localparam logic [15:0] TABLES_SHADOWED = 16'h007f;
 
@@ -251,5 +257,14 @@ package hashgate_defs_pkg;
         logic [31:0] packets_high;  // Packets, high part.
         logic [31:0] packets_low;  // Packets, low part; reading it latches the other words.
     } count_target_entry_t;
+
+    typedef struct packed {
+        logic [14:0] reserved_17;  // reads 0
+        logic [16:0] bindings;  // Live bindings that the census found.
+    } count_live_entry_t;
+
+    typedef struct packed {
+        logic [31:0] bindings;  // Bindings that found no room; wraps.
+    } count_refused_entry_t;
 endpackage
 `resetall

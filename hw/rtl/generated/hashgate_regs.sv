@@ -146,6 +146,8 @@ module hashgate_regs (
         logic bind_secret[4];
         logic bind_flush;
         logic bind_now;
+        logic bind_census;
+        logic bind_census_status;
         struct {
             logic used;
             logic stash;
@@ -271,6 +273,8 @@ module hashgate_regs (
         end
         decoded_reg_strb.bind_flush = cpuif_req_masked & (cpuif_addr == 10'h2a0) & cpuif_req_is_wr;
         decoded_reg_strb.bind_now = cpuif_req_masked & (cpuif_addr == 10'h2a4) & !cpuif_req_is_wr;
+        decoded_reg_strb.bind_census = cpuif_req_masked & (cpuif_addr == 10'h2a8);
+        decoded_reg_strb.bind_census_status = cpuif_req_masked & (cpuif_addr == 10'h2ac) & !cpuif_req_is_wr;
         for(int i0=0; i0<2; i0++) begin
             decoded_reg_strb.binding[i0].used = cpuif_req_masked & (cpuif_addr == 10'h2b0 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
             decoded_reg_strb.binding[i0].stash = cpuif_req_masked & (cpuif_addr == 10'h2b4 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
@@ -704,6 +708,20 @@ module hashgate_regs (
         } bind_flush;
         struct {
             struct {
+                logic [6:0] next;
+                logic load_next;
+            } rule;
+            struct {
+                logic next;
+                logic load_next;
+            } every;
+            struct {
+                logic next;
+                logic load_next;
+            } affinity;
+        } bind_census;
+        struct {
+            struct {
                 struct {
                     logic [63:0] next;
                     logic load_next;
@@ -1021,6 +1039,17 @@ module hashgate_regs (
                 logic value;
             } go;
         } bind_flush;
+        struct {
+            struct {
+                logic [6:0] value;
+            } rule;
+            struct {
+                logic value;
+            } every;
+            struct {
+                logic value;
+            } affinity;
+        } bind_census;
         struct {
             struct {
                 struct {
@@ -2184,7 +2213,7 @@ module hashgate_regs (
     end
     always_ff @(posedge clk) begin
         if(rst) begin
-            field_storage.bind_ticks.slow.value <= 6'h1e;
+            field_storage.bind_ticks.slow.value <= 6'h20;
         end else begin
             if(field_combo.bind_ticks.slow.load_next) begin
                 field_storage.bind_ticks.slow.value <= field_combo.bind_ticks.slow.next;
@@ -2500,6 +2529,76 @@ module hashgate_regs (
         end
     end
     assign hwif_out.bind_flush.go.value = field_storage.bind_flush.go.value;
+    // Field: hashgate_regs.bind_census.rule
+    always_comb begin
+        automatic logic [6:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_census.rule.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_census && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_census.rule.value & ~decoded_wr_biten[6:0]) | (decoded_wr_data[6:0] & decoded_wr_biten[6:0]);
+            load_next_c = '1;
+        end
+        field_combo.bind_census.rule.next = next_c;
+        field_combo.bind_census.rule.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_census.rule.value <= 7'h0;
+        end else begin
+            if(field_combo.bind_census.rule.load_next) begin
+                field_storage.bind_census.rule.value <= field_combo.bind_census.rule.next;
+            end
+        end
+    end
+    assign hwif_out.bind_census.rule.value = field_storage.bind_census.rule.value;
+    assign hwif_out.bind_census.rule.swmod = decoded_reg_strb.bind_census && decoded_req_is_wr && |(decoded_wr_biten[6:0]);
+    // Field: hashgate_regs.bind_census.every
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_census.every.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_census && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_census.every.value & ~decoded_wr_biten[8:8]) | (decoded_wr_data[8:8] & decoded_wr_biten[8:8]);
+            load_next_c = '1;
+        end
+        field_combo.bind_census.every.next = next_c;
+        field_combo.bind_census.every.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_census.every.value <= 1'h0;
+        end else begin
+            if(field_combo.bind_census.every.load_next) begin
+                field_storage.bind_census.every.value <= field_combo.bind_census.every.next;
+            end
+        end
+    end
+    assign hwif_out.bind_census.every.value = field_storage.bind_census.every.value;
+    // Field: hashgate_regs.bind_census.affinity
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.bind_census.affinity.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.bind_census && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.bind_census.affinity.value & ~decoded_wr_biten[9:9]) | (decoded_wr_data[9:9] & decoded_wr_biten[9:9]);
+            load_next_c = '1;
+        end
+        field_combo.bind_census.affinity.next = next_c;
+        field_combo.bind_census.affinity.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.bind_census.affinity.value <= 1'h0;
+        end else begin
+            if(field_combo.bind_census.affinity.load_next) begin
+                field_storage.bind_census.affinity.value <= field_combo.bind_census.affinity.next;
+            end
+        end
+    end
+    assign hwif_out.bind_census.affinity.value = field_storage.bind_census.affinity.value;
     for(genvar i0=0; i0<2; i0++) begin
         // Field: hashgate_regs.binding[].created.value
         always_comb begin
@@ -3150,6 +3249,14 @@ module hashgate_regs (
         if(ad_low(rd_mux_addr) == ad_low(10'h2a4)) begin
             readback_data_var[ad_hi(10'h2a4)][15:0] = hwif_in.bind_now.fast.next;
             readback_data_var[ad_hi(10'h2a4)][31:16] = hwif_in.bind_now.slow.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h2a8)) begin
+            readback_data_var[ad_hi(10'h2a8)][6:0] = field_storage.bind_census.rule.value;
+            readback_data_var[ad_hi(10'h2a8)][8] = field_storage.bind_census.every.value;
+            readback_data_var[ad_hi(10'h2a8)][9] = field_storage.bind_census.affinity.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(10'h2ac)) begin
+            readback_data_var[ad_hi(10'h2ac)][0] = hwif_in.bind_census_status.busy.next;
         end
         for(int i0=0; i0<2; i0++) begin
             if(ad_low(rd_mux_addr) == ad_low(10'h2b0 + (10)'(i0) * 10'h30)) begin

@@ -457,6 +457,14 @@ package hashgate_regs_pkg;
     } hashgate_regs__bind_now__in_t;
 
     typedef struct {
+        logic next;
+    } hashgate_regs__bind_census_status__busy__in_t;
+
+    typedef struct {
+        hashgate_regs__bind_census_status__busy__in_t busy;
+    } hashgate_regs__bind_census_status__in_t;
+
+    typedef struct {
         logic [31:0] next;
     } hashgate_regs__bindingx__used__value__in_t;
 
@@ -580,6 +588,7 @@ package hashgate_regs_pkg;
         hashgate_regs__bind_record1__in_t bind_record1;
         hashgate_regs__bind_record2__in_t bind_record2;
         hashgate_regs__bind_now__in_t bind_now;
+        hashgate_regs__bind_census_status__in_t bind_census_status;
         hashgate_regs__bindingx__in_t binding[2];
         hashgate_regs__event_status__in_t event_status;
         hashgate_regs__event_lost__in_t event_lost;
@@ -913,6 +922,25 @@ package hashgate_regs_pkg;
     } hashgate_regs__bind_flush__out_t;
 
     typedef struct {
+        logic [6:0] value;
+        logic swmod;
+    } hashgate_regs__bind_census__rule__out_t;
+
+    typedef struct {
+        logic value;
+    } hashgate_regs__bind_census__every__out_t;
+
+    typedef struct {
+        logic value;
+    } hashgate_regs__bind_census__affinity__out_t;
+
+    typedef struct {
+        hashgate_regs__bind_census__rule__out_t rule;
+        hashgate_regs__bind_census__every__out_t every;
+        hashgate_regs__bind_census__affinity__out_t affinity;
+    } hashgate_regs__bind_census__out_t;
+
+    typedef struct {
         logic value;
     } hashgate_regs__event_pop__pop__out_t;
 
@@ -952,6 +980,7 @@ package hashgate_regs_pkg;
         hashgate_regs__bind_record2__out_t bind_record2;
         hashgate_regs__bind_secretx__out_t bind_secret[4];
         hashgate_regs__bind_flush__out_t bind_flush;
+        hashgate_regs__bind_census__out_t bind_census;
         hashgate_regs__event_pop__out_t event_pop;
     } hashgate_regs__out_t;
 endpackage

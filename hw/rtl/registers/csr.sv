@@ -62,6 +62,8 @@ module csr
     input  wire logic [1:0]          binding_event_valid_i,
     input  wire binding_event_t [1:0] binding_event_i,
     input  wire binding_status_t [1:0] binding_status_i,
+    output census_request_t          census_request_o,
+    input  wire logic                census_busy_i,
     // events
     input  wire logic                parity_error_i,     // a table word that a frame consulted
     input  wire logic [PORTS-1:0]    port_overrun_i,     // a frame lost before the pipeline
@@ -321,6 +323,12 @@ module csr
         end
     end
 
+    // A census starts with the value that was written, one cycle later.
+    logic start_census_q;
+    always_ff @(posedge clk) start_census_q <= hwif_out.bind_census.rule.swmod && !census_busy_i && !census_request_o.start && !rst;
+    assign census_request_o = '{start: start_census_q, affinity: hwif_out.bind_census.affinity.value,
+                                every: hwif_out.bind_census.every.value, rule: hwif_out.bind_census.rule.value};
+
     logic           event_valid, event_affinity;
     logic [31:0]    event_number;
     binding_event_t event_first;
@@ -335,7 +343,7 @@ module csr
     always_ff @(posedge clk) begin
         for (int t = 0; t < 2; t++) begin
             created_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_CREATED;
-            removed_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_REMOVED;
+            removed_q[t]   <= binding_event_valid_i[t] && (binding_event_i[t].kind == BINDING_REMOVED || binding_event_i[t].renewed);
             refused_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_REFUSED;
             moved_q[t]     <= binding_status_i[t].move;
             undo_lost_q[t] <= binding_status_i[t].undo_lost;
@@ -428,6 +436,7 @@ module csr
         end
         hwif_in.bind_now.fast.next = fast_now_o;
         hwif_in.bind_now.slow.next = slow_now_o;
+        hwif_in.bind_census_status.busy.next = census_busy_i || start_census_q;
         hwif_in.status.bind_ready.next = binding_status_i[0].ready && binding_status_i[1].ready;
         for (int t = 0; t < 2; t++) begin
             hwif_in.binding[t].used.value.next      = 32'(binding_status_i[t].used);
@@ -443,7 +452,7 @@ module csr
         hwif_in.event_lost.value.incrvalue   = event_lost;
         hwif_in.event_word[0].value.next     = event_number;
         hwif_in.event_word[1].value.next     = {6'b0, event_first.record.target, 5'b0, event_first.record.state, 2'b0,
-                                                event_first.record.fresh, event_affinity, 2'b0, event_first.kind};
+                                                event_first.record.fresh, event_affinity, 1'b0, event_first.renewed, event_first.kind};
         hwif_in.event_word[2].value.next     = {9'b0, event_first.record.rule, 4'b0, event_first.record.bucket};
         hwif_in.event_word[3].value.next     = {event_first.record.expires, 16'(event_first.session)};
         for (int i = 0; i < 10; i++) hwif_in.event_word[4+i].value.next = key_word(event_first.key, i);

@@ -298,6 +298,13 @@ pub enum ApplyError {
 #[must_use = "a frame that late checks discard takes back what it made"]
 pub struct Made(pub(crate) [Option<BindingKey>; 2]);
 
+impl Made {
+    /// Keys of the bindings made, connection first.
+    pub fn keys(&self) -> impl Iterator<Item = &BindingKey> {
+        self.0.iter().flatten()
+    }
+}
+
 /// The two binding tables and their clocks.
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {

@@ -220,6 +220,8 @@ impl SimNic {
                 target: below_valid_bit(output.event_target, 10),
                 length: output.event_length,
                 aborted: output.event_aborted != 0,
+                found: by_table(output.event_found),
+                refused: by_table(output.event_refused),
                 cycle,
             });
         }
@@ -400,6 +402,11 @@ impl SimNic {
 
 fn reason(id: u8, cycle: u64) -> Reason {
     Reason::try_from(id).unwrap_or_else(|error| panic!("cycle {cycle}: {error}"))
+}
+
+/// Bit 0 is for the connection table, bit 1 for the affinity table.
+fn by_table(bits: u8) -> [bool; 2] {
+    [bits & 1 != 0, bits & 2 != 0]
 }
 
 /// The value below bit `valid` if that bit is set.

@@ -88,6 +88,10 @@ pub struct VerdictEvent {
     pub length: u16,
     /// Beats had left before it was discarded.
     pub aborted: bool,
+    /// Whether it found a live binding: connection, affinity.
+    pub found: [bool; 2],
+    /// Whether there was no room for a binding that it would have made: connection, affinity.
+    pub refused: [bool; 2],
     /// Cycle in which its last beat left the pipeline.
     pub cycle: u64,
 }

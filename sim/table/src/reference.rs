@@ -36,6 +36,7 @@ pub struct Counts {
     pub deletes: u64,
     pub refused: u64,
     pub events: u64,
+    pub renewed: u64,
     pub expired: u64,
     pub undone: u64,
     pub moves: u64,
@@ -55,7 +56,7 @@ pub struct Reference {
     undos: HashMap<u32, u64>,
     flying: VecDeque<TableIn>,
     clocks: (u16, u16),
-    expected_event: VecDeque<Option<(u8, u32, Record, Key)>>,
+    expected_event: VecDeque<Option<(u8, bool, u32, Record, Key)>>,
     host: Option<Host>,
     dump: Option<Dump>,
     /// What was counted.
@@ -180,7 +181,7 @@ impl Reference {
         now: u64,
         packet: &TableIn,
         output: &TableOut,
-    ) -> Result<Option<(u8, u32, Record, Key)>, String> {
+    ) -> Result<Option<(u8, bool, u32, Record, Key)>, String> {
         self.counts.packets += 1;
         let key = packet.key;
         let fail = |what: &str, known: Option<&Binding>| {
@@ -235,7 +236,7 @@ impl Reference {
                 self.counts.writes += 1;
                 let binding = known.expect("checked: present");
                 self.put(key, Binding { record: wish, flag: packet.flag != 0, written: now, ..binding });
-                (wish.state != record.state).then_some((2, binding.session, wish, key))
+                (wish.state != record.state).then_some((2, false, binding.session, wish, key))
             }
             2 => {
                 self.counts.creates += 1;
@@ -248,7 +249,8 @@ impl Reference {
                     dump.alive.remove(&output.session);
                 }
                 self.put(key, Binding { session: output.session, record: wish, flag: packet.flag != 0, written: now });
-                Some((if live { 2 } else { 1 }, output.session, wish, key))
+                let renewed = !live && known.is_some() && record.state != state::FREE;
+                Some((if live { 2 } else { 1 }, renewed, output.session, wish, key))
             }
             3 => {
                 self.counts.deletes += 1;
@@ -258,7 +260,7 @@ impl Reference {
                 if let Some(dump) = &mut self.dump {
                     dump.alive.remove(&binding.session);
                 }
-                (record.state != state::FREE).then_some((3, binding.session, free, key))
+                (record.state != state::FREE).then_some((3, false, binding.session, free, key))
             }
             _ => {
                 if packet.op == 2 && !(packet.only_dead != 0 && live) {
@@ -282,13 +284,16 @@ impl Reference {
         self.counts.events += 1;
         let (kind, session, record, key) =
             (output.event, output.event_session, Record::unpack(output.event_record), output.event_key);
+        let renewed = output.event_renewed != 0;
+        self.counts.renewed += u64::from(renewed);
+        let seen = (kind, renewed, session, record, key);
         if let Some(expected) = expected {
-            if expected != (kind, session, record, key) {
-                return Err(format!("event {:?} instead of {expected:?}", (kind, session, record, key)));
+            if expected != seen {
+                return Err(format!("event {seen:?} instead of {expected:?}"));
             }
             return Ok(());
         }
-        let text = format!("event {:?}", (kind, session, record, key));
+        let text = format!("event {seen:?}");
         match kind {
             1 => {
                 // The host's INSERT.
@@ -298,6 +303,10 @@ impl Reference {
                     return Err(format!("{text} without cause"));
                 };
                 let record = host.record;
+                let ended = self.bindings.get(&key).filter(|b| b.session == session && b.record.state != state::FREE);
+                if renewed != ended.is_some() {
+                    return Err(format!("{text}: in the place of {ended:?}"));
+                }
                 if let Some(binding) = self.bindings.get(&key).copied() {
                     if self.binding_is_live(&binding) {
                         return Err(format!("{text}: a live binding exists: {binding:?}"));
@@ -316,6 +325,7 @@ impl Reference {
                 self.host.as_mut().expect("just looked at").inserted = Some(session);
                 Ok(())
             }
+            3 if renewed => Err(format!("{text}: removed in the place of another")),
             3 => {
                 if let Some(at) = self.unreported.iter().position(|&(s, k, r)| (s, k, r) == (session, key, record)) {
                     self.unreported.swap_remove(at);

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The binding tables of the NIC against those of the model.
+
+use crate::Bench;
+use hashgate_model::Table;
+use hashgate_model::bindings::EventKind;
+use hashgate_nic::{BindingEventKind, BindingKey, BindingRecord, BindingTable};
+use hashgate_tables::BUCKETS;
+use std::collections::BTreeMap;
+
+const TABLES: [(BindingTable, Table); 2] =
+    [(BindingTable::Connection, Table::Connection), (BindingTable::Affinity, Table::Affinity)];
+
+/// An event as far as both sides know it: not the session, not what a removed binding was.
+type Known = (Table, u8, BindingKey, Option<(u16, u8, u16)>);
+
+impl Bench {
+    /// Every binding of the NIC is one of the model with the same record, and the other way round; and every table counts
+    /// what it holds, by bucket, as the model does. Returns how many bindings there are. No frame may be inside.
+    ///
+    /// # Panics
+    /// On any difference.
+    pub fn compare_bindings(&mut self) -> usize {
+        let mut number = 0;
+        for (table, of_model) in TABLES {
+            let found = self.nic.bindings(table).expect("a dump");
+            let mut seen: Vec<_> = found.iter().map(|b| (b.key, b.record)).collect();
+            seen.sort_by_key(|(key, _)| *key);
+            let mut wanted: Vec<_> = self
+                .board
+                .model
+                .bindings()
+                .iter(of_model)
+                .map(|(key, binding)| {
+                    let hashgate_model::Binding { state, target, rule, bucket, expires, fresh } = binding;
+                    (driver_key(&key), BindingRecord { state, target, rule, bucket, expires, fresh })
+                })
+                .collect();
+            wanted.sort_by_key(|(key, _)| *key);
+            if let Some((nic, model)) = seen.iter().zip(&wanted).find(|(nic, model)| nic != model) {
+                panic!("{table:?} table:\n  NIC   {nic:?}\n  model {model:?}");
+            }
+            assert_eq!(seen.len(), wanted.len(), "bindings in the {table:?} table");
+            number += seen.len();
+        }
+        number
+    }
+
+    /// The NIC counts live bindings by bucket, those of `rule` or of every rule, and refused ones as the model does. Time
+    /// must stand still, and no frame may be inside.
+    ///
+    /// # Panics
+    /// On any difference.
+    pub fn compare_binding_counts(&mut self, rule: Option<u8>) {
+        for (table, of_model) in TABLES {
+            let model = self.board.model.bindings();
+            let mut live = vec![0; BUCKETS];
+            for ((table, of, bucket), count) in model.live() {
+                if table == of_model && rule.is_none_or(|rule| rule == of) {
+                    live[usize::from(bucket)] += count as u32;
+                }
+            }
+            let mut refused = vec![0; BUCKETS];
+            for ((table, _, bucket), count) in model.refused() {
+                if *table == of_model {
+                    refused[usize::from(*bucket)] += *count as u32;
+                }
+            }
+            let counted = self.nic.count_bindings(table, rule).expect("a census");
+            same(&counted, &live, &format!("live bindings of rule {rule:?} in the {table:?} table"));
+            same(&self.nic.refused_bindings(table), &refused, &format!("refused bindings of the {table:?} table"));
+        }
+    }
+
+    /// The events of the NIC since the last time are those of the model, but for the order of bindings that ended. If the
+    /// queue overflowed, those that are left are of the model, and the lost ones are as many as are missing. Returns how
+    /// many were compared. No frame may be inside.
+    ///
+    /// # Panics
+    /// On any difference.
+    pub fn compare_binding_events(&mut self) -> usize {
+        let mut missing: BTreeMap<Known, i64> = BTreeMap::new();
+        let mut wanted = 0;
+        for event in self.board.model.take_events() {
+            let hashgate_model::Binding { target, rule, bucket, .. } = event.binding;
+            let kind = event.kind as u8;
+            let record = (event.kind != EventKind::Removed).then_some((target, rule, bucket));
+            *missing.entry((event.table, kind, driver_key(&event.key), record)).or_default() += 1;
+            wanted += 1;
+        }
+        let lost = self.nic.lost_binding_events().wrapping_sub(self.lost_events);
+        self.lost_events = self.nic.lost_binding_events();
+        let mut seen = 0;
+        let mut take = |known: Known| {
+            let left = missing.get_mut(&known);
+            let left = left.filter(|left| **left > 0).unwrap_or_else(|| panic!("an event without a cause: {known:?}"));
+            *left -= 1;
+            seen += 1;
+        };
+        // The sweep reports what has expired when it comes by.
+        let mut idle = 0;
+        while idle < 2 {
+            let Some(event) = self.nic.next_binding_event().expect("an event") else {
+                idle += 1;
+                self.run(SWEEP_CYCLES);
+                continue;
+            };
+            let table = TABLES[event.table as usize].1;
+            let (key, record) = (event.binding.key, event.binding.record);
+            if event.renewed {
+                take((table, EventKind::Removed as u8, key, None));
+            }
+            let kind = match event.kind {
+                BindingEventKind::Created => EventKind::Created,
+                BindingEventKind::Changed => EventKind::Changed,
+                BindingEventKind::Removed => EventKind::Removed,
+                BindingEventKind::Refused => EventKind::Refused,
+            };
+            let known = (kind != EventKind::Removed).then_some((record.target, record.rule, record.bucket));
+            take((table, kind as u8, key, known));
+        }
+        // A renewed one stands for two.
+        assert!(
+            wanted <= seen + 2 * lost as usize && wanted >= seen + lost as usize,
+            "{wanted} events, {seen} seen, {lost} lost"
+        );
+        seen
+    }
+}
+
+/// Cycles in which the sweep has been everywhere: a few for each session.
+const SWEEP_CYCLES: u64 = 20_000;
+
+fn driver_key(key: &hashgate_model::BindingKey) -> BindingKey {
+    BindingKey {
+        zone: key.zone,
+        source: key.key.source,
+        destination: key.key.destination,
+        source_port: key.key.source_port,
+        destination_port: key.key.destination_port,
+        protocol: key.protocol,
+    }
+}
+
+fn same(nic: &[u32], model: &[u32], what: &str) {
+    for (bucket, (nic, model)) in nic.iter().zip(model).enumerate() {
+        assert_eq!(nic, model, "{what}, bucket {bucket}");
+    }
+}
