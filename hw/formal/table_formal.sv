@@ -17,7 +17,7 @@ module table_formal
     parameter int unsigned STASH = 8,
     // With parity; else all parity bits are 0.
     parameter bit PARITY = 1'b0,
-    // Packets create, write and delete.
+    // Packets create, write and delete, and the host writes.
     parameter bit OPERATIONS = 1'b1,
     // All keys have the same row in each way.
     parameter bit COLLIDE = 1'b0,
@@ -109,10 +109,11 @@ module table_formal
 
     // ---- slots, as arrays ---------------------------------------------------------------------------------------------------
     word_t [3:0][ROWS-1:0] slot;
-    logic  [3:0][ROWS-1:0] slot_fits, flags_fit, slot_mine, slot_hosts;
+    logic  [3:0][ROWS-1:0] slot_fits, flags_fit, slot_mine, slot_hosts, slot_valid;
     logic  [SESSIONS-1:0][3:0][ROWS-1:0] slot_of;   // session s is in that slot
     for (genvar w = 0; w < 4; w++) begin : gen_way
         for (genvar r = 0; r < ROWS; r++) begin : gen_slot
+            assign slot_valid[w][r] = slot[w][r].valid;
             assign slot[w][r]      = dut.gen_way[w].u_slots.memory[r];
             assign flags_fit[w][r] = dut.u_mover.gen_occupied[w].u_steps.memory[r] == {2{slot[w][r].valid}}
                 && dut.u_mover.gen_occupied[w].u_direct.memory[r] == {2{slot[w][r].valid}};
@@ -146,6 +147,7 @@ module table_formal
     logic [STASH-1:0][SESSIONS-1:0] entry_of;
     assume property (@(posedge clk) !first_q || rst || (dut.u_stash.open_q == ~dut.u_stash.valid_q
         && int'($countones(dut.u_stash.valid_q)) <= WAITING && dut.u_stash.used_q == ($clog2(STASH) + 1)'($countones(dut.u_stash.valid_q))));
+    assume property (@(posedge clk) !first_q || rst || 32'(dut.live_slots_o) == $countones(slot_valid) + $countones(dut.u_stash.valid_q));
     for (genvar e = 0; e < STASH; e++) begin : gen_entry
         localparam int unsigned HASH_BITS = 4 * ROW_BITS;
         binding_key_t  entry_key;
@@ -237,6 +239,7 @@ module table_formal
     always_comb for (int i = 1; i <= 12; i++) removing[i] = dut.u_mover.valid_q[i] && dut.u_mover.step_q[i] == STEP_REMOVE;
     logic host_puts;
     assign host_puts = dut.host_wrote && host_key_q == mine_q;
+    assume property (@(posedge clk) OPERATIONS || !dut.u_host.write_o);
     assume property (@(posedge clk) dut.u_host.write_rows_o == rows_of(words, host_key_q));
     assume property (@(posedge clk) !dut.u_host.write_o || !((dut.access_q && dut.access_step_q == STEP_REMOVE) || |removing));
     assume property (@(posedge clk) !dut.u_host.write_o || ((dut.u_host.write_new_o == !(|slot_hosts || |entry_hosts))
@@ -343,6 +346,7 @@ module table_formal
         veto:        cover property (@(posedge clk) !rst && dut.kill);
         refused:     cover property (@(posedge clk) !rst && answered && op == BINDING_CREATE && !present && !can_create);
         forwarded:   cover property (@(posedge clk) !rst && answered && present && age_q == 4'd1 && created_q);
+        revived:     cover property (@(posedge clk) !rst && host_puts && !dut.host_write_new);
         host_insert: cover property (@(posedge clk) !rst && host_puts && dut.host_write_new);
     end
     if (WAITING != 0) begin : gen_seen_moves
@@ -351,7 +355,6 @@ module table_formal
         swept:        cover property (@(posedge clk) !rst && removed && dut.u_mover.source_q[12] == BY_SWEEP);
         undone:       cover property (@(posedge clk) !rst && removed && dut.u_mover.source_q[12] == BY_UNDO);
         host_removal: cover property (@(posedge clk) !rst && removed && dut.u_mover.source_q[12] == BY_HOST);
-        revived:      cover property (@(posedge clk) !rst && host_puts && !dut.host_write_new);
     end
 endmodule
 `resetall
