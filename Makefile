@@ -34,7 +34,7 @@ bench: $(LBSIM) ## Line rate, latency and loss by frame size
 synth: setup ## Size and logic depth of the 512-bit NIC, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py
 
-formal: setup ## Proofs of the binding table to larger depths, and deliberate bugs that they must refute (an hour)
+formal: setup ## Proofs of the binding table to larger depths, and deliberate bugs that they must refute (long)
 	@$(VENV_PYTHON) hw/formal/run.py --deep
 
 mutants: setup ## Are deliberate RTL bugs caught? All hand-written ones and a sample of generated ones
