@@ -3,7 +3,7 @@
 # Everything a developer types. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench synth mutants mutants-nightly generate capture clean
+.PHONY: help setup demo test lint bench synth formal mutants mutants-nightly generate capture clean
 MAKEFLAGS += --no-print-directory
 
 VENV_PYTHON := .tools/venv/bin/python
@@ -33,6 +33,9 @@ bench: $(LBSIM) ## Line rate, latency and loss by frame size
 
 synth: setup ## Size and logic depth of the 512-bit NIC, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py
+
+formal: setup ## Proofs of the binding table to larger depths, and deliberate bugs that they must refute (long)
+	@$(VENV_PYTHON) hw/formal/run.py --deep
 
 mutants: setup ## Are deliberate RTL bugs caught? All hand-written ones and a sample of generated ones
 	@$(VENV_PYTHON) tools/mutants/run.py

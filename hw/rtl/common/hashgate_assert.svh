@@ -3,7 +3,8 @@
 // hashgate_assert: the assertion macros of every module.
 //
 // A module that uses them has a clock `clk` and a synchronous reset `rst`, both active high. The macros end with their
-// own semicolon and expand to nothing in synthesis (`SYNTHESIS`). Properties hold one boolean expression and no
+// own semicolon and expand to nothing in synthesis (`SYNTHESIS`), unless it is the synthesis of a proof (`FORMAL`; the open
+// front end defines both). Properties hold one boolean expression and no
 // sequence operators, so that simulators and open formal front ends read the same source; write `a implies b` as
 // `!a || b`.
 //
@@ -13,6 +14,12 @@
 `define HASHGATE_ASSERT_SVH
 
 `ifdef SYNTHESIS
+`ifndef FORMAL
+`define HASHGATE_NO_ASSERT
+`endif
+`endif
+
+`ifdef HASHGATE_NO_ASSERT
 
 `define HG_ASSERT(name, expr)
 `define HG_ASSERT_STABLE(name, held, value)
