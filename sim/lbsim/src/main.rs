@@ -5,13 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bindings;
 mod capture;
+mod consistency;
 mod demo;
 mod environment;
 mod node;
 mod pcapng;
 mod report;
 mod run;
+mod schemes;
 mod traffic;
 
 use anyhow::Result;
