@@ -163,9 +163,25 @@ impl Bindings {
     pub fn run(&self) -> Result<()> {
         let clock_hz = self.clock_hz.unwrap_or(Build::B512.clock_hz());
         let plan = if self.quick {
-            Plan { members: 3, changes: 6, open: 500, period: 150, seed: self.seed, rules: Rules::ALL }
+            Plan {
+                members: 3,
+                changes: 6,
+                open: 500,
+                period: 150,
+                seed: self.seed,
+                crash_first: true,
+                rules: Rules::ALL,
+            }
         } else {
-            Plan { members: 4, changes: 50, open: 40_000, period: 4096, seed: self.seed, rules: Rules::ALL }
+            Plan {
+                members: 4,
+                changes: 50,
+                open: 40_000,
+                period: 4096,
+                seed: self.seed,
+                crash_first: true,
+                rules: Rules::ALL,
+            }
         };
         let (info, consistency) = consistency::run(plan, &mut Progress::new("joins and leaves", plan.changes as u64))?;
         let sessions = if self.quick { 512 } else { SESSIONS };

@@ -60,6 +60,8 @@ pub struct Plan {
     pub period: usize,
     /// Seed of everything random.
     pub seed: u64,
+    /// The first member that leaves crashes; then every second one.
+    pub crash_first: bool,
     /// Rules that the members keep.
     pub rules: Rules,
 }
@@ -401,7 +403,8 @@ impl<'c> Run<'c> {
             self.outcome.joins += 1;
         } else {
             let leaver = *active.choose(&mut self.rng).context("somebody is there")?;
-            crash = (self.outcome.crashes + self.outcome.drains) % 2 == 0;
+            let left = self.outcome.crashes + self.outcome.drains;
+            crash = left.is_multiple_of(2) == self.plan.crash_first;
             if crash {
                 self.goes_down(leaver);
                 self.outcome.crashes += 1;
@@ -759,20 +762,13 @@ mod tests {
     use super::*;
 
     fn small(rules: Rules) -> Outcome {
-        let plan = Plan { members: 3, changes: 6, open: 500, period: 150, seed: 3, rules };
-        run(plan, &mut Progress::new("changes", 6)).expect("the NICs do what they are told").1
+        let plan = Plan { members: 3, changes: 4, open: 500, period: 150, seed: 3, crash_first: false, rules };
+        run(plan, &mut Progress::new("changes", 4)).expect("the NICs do what they are told").1
     }
 
-    /// The check sees what it is for: each rule that is left out shows.
+    /// The check sees what it is for: each rule that is left out shows. (With all of them: `tests/bindings.rs`.)
     #[test]
     fn rules_left_out_show() {
-        let right = small(Rules::ALL);
-        assert_eq!(
-            (right.connections_broken.hashgate, right.accepted_twice, right.accepted_by_map),
-            (0, 0, 0),
-            "{right:?}"
-        );
-        assert!(right.connections_across_move > 50, "{right:?}");
         let no_handover = small(Rules { handover: false, ..Rules::ALL });
         assert!(no_handover.accepted_twice > 0, "{no_handover:?}");
         let no_bindings = small(Rules { bind: false, handover: false, ..Rules::ALL });
