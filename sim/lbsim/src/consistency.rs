@@ -69,7 +69,7 @@ pub struct Plan {
 /// Rules that the members keep; all of them, but for tests that want to see that it shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// The final map waits for the former owners.
+    /// Buckets of live members go through a map in which they are nobody's, and the final map waits for the former owners.
     pub release: bool,
     /// HANDOVER is set.
     pub handover: bool,
@@ -486,21 +486,21 @@ impl<'c> Run<'c> {
             }
         }
 
+        // After a crash nobody has to release anything.
+        let straight = crash || !self.plan.rules.release;
         let start = self.period + 1 + if crash { DETECTION } else { 0 };
         let mut ways: Vec<Way> = (0..self.plan.members)
             .map(|member| {
-                // After a crash nobody has to release anything.
-                let first = (!crash).then(|| start + self.rng.random_range(0..=SKEW));
+                let first = (!straight).then(|| start + self.rng.random_range(0..=SKEW));
                 let done = !self.up(member);
-                Way { first, first_done: done || crash, last: None, last_done: done }
+                Way { first, first_done: done || straight, last: None, last_done: done }
             })
             .collect();
         while ways.iter().any(|way| !way.last_done) || self.busy() {
             let now = self.period + 1;
             let released = (0..self.plan.members).all(|m| former >> m & 1 == 0 || ways[m].first_done);
             for way in &mut ways {
-                let ready = way.first_done && (released || !self.plan.rules.release);
-                if way.last.is_none() && !way.last_done && ready {
+                if way.last.is_none() && !way.last_done && way.first_done && (released || straight) {
                     way.last = Some(now.max(start) + 1 + self.rng.random_range(0..=SKEW));
                 }
             }
@@ -762,7 +762,7 @@ mod tests {
     use super::*;
 
     fn small(rules: Rules) -> Outcome {
-        let plan = Plan { members: 3, changes: 4, open: 500, period: 150, seed: 3, crash_first: false, rules };
+        let plan = Plan { members: 3, changes: 4, open: 600, period: 60, seed: 3, crash_first: false, rules };
         run(plan, &mut Progress::new("changes", 4)).expect("the NICs do what they are told").1
     }
 

@@ -134,15 +134,7 @@ impl Demo {
 
     /// Connections that stay where they are while a host is drained.
     fn drain(&self) -> Plan {
-        Plan {
-            members: 4,
-            changes: 1,
-            open: 2000,
-            period: 1000,
-            seed: self.seed,
-            crash_first: false,
-            rules: Rules::ALL,
-        }
+        Plan { members: 4, changes: 1, open: 2000, period: 200, seed: self.seed, crash_first: false, rules: Rules::ALL }
     }
 
     /// The capture through all NICs. Gives what each decided.

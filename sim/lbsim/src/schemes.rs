@@ -103,6 +103,7 @@ mod tests {
         let modulo = moved(Scheme::Modulo);
         assert!((0.6..0.73).contains(&modulo), "{modulo}");
         let maglev = moved(Scheme::Maglev);
-        assert!((0.005..0.2).contains(&maglev), "{maglev}");
+        // With few servers the table is nearly that of the highest weights.
+        assert!((0.0001..0.01).contains(&maglev), "{maglev}");
     }
 }
