@@ -167,7 +167,7 @@ impl Bindings {
                 members: 3,
                 changes: 6,
                 open: 500,
-                period: 150,
+                period: 60,
                 seed: self.seed,
                 crash_first: true,
                 rules: Rules::ALL,
