@@ -3,7 +3,7 @@
 # Everything a developer types. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench synth formal mutants mutants-nightly generate capture clean
+.PHONY: help setup demo test lint bench bench-bindings synth formal mutants mutants-nightly generate capture clean
 MAKEFLAGS += --no-print-directory
 
 VENV_PYTHON := .tools/venv/bin/python
@@ -30,6 +30,9 @@ lint: setup ## The checks that run no test: generated files, Verilator, slang, c
 
 bench: $(LBSIM) ## Line rate, latency and loss by frame size
 	@$(LBSIM) bench
+
+bench-bindings: $(LBSIM) ## What binding tables hold and how fast; connections through joins and leaves (minutes)
+	@$(LBSIM) bench bindings
 
 synth: setup ## Size and logic depth of the 512-bit NIC, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `lbsim bench`: the packet generator. One NIC, all rules on, a frame on every beat.
 
+use crate::bindings::Bindings;
 use crate::environment::{Environment, commit};
 use crate::node::Node;
 use crate::report::{Progress, Style, Table};
@@ -34,7 +35,10 @@ const DRAIN_CYCLES: u64 = 1_000_000;
 
 /// The packet generator.
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// One JSON object on standard output.
     #[arg(long)]
     json: bool,
@@ -52,6 +56,13 @@ pub struct Bench {
     seed: u64,
 }
 
+/// What is measured instead of frame sizes.
+#[derive(clap::Subcommand, Debug)]
+enum Other {
+    /// Capacity and speed of the binding tables, and connections through joins and leaves. Minutes.
+    Bindings(Bindings),
+}
+
 fn size(text: &str) -> Result<usize, String> {
     let (low, high) = (SIZE_LIMITS.start(), SIZE_LIMITS.end());
     let size = text.trim().parse().ok().filter(|size| SIZE_LIMITS.contains(size));
@@ -66,7 +77,8 @@ fn build(text: &str) -> Result<Build, String> {
     }
 }
 
-fn clock(text: &str) -> Result<u64, String> {
+/// A clock in Hz from the command line.
+pub fn clock(text: &str) -> Result<u64, String> {
     let hz = text.replace('_', "").parse().ok().filter(|hz| CLOCK_HZ.contains(hz));
     hz.ok_or_else(|| format!("the clock is {}..{} Hz", CLOCK_HZ.start(), CLOCK_HZ.end()))
 }
@@ -158,6 +170,9 @@ impl Bench {
     /// # Errors
     /// If a frame was lost, or the NIC did something else that it must not.
     pub fn run(&self) -> Result<()> {
+        if let Some(Other::Bindings(bindings)) = &self.other {
+            return bindings.run();
+        }
         let sizes: Vec<Size> = if self.sizes.is_empty() {
             all_sizes()
         } else {

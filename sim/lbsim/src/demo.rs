@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `lbsim demo`: four NICs that all see the same frames, each accepting its own share.
+//! Then four with bindings, of which one is drained.
 
 use crate::capture::{self, Packet};
+use crate::consistency::{Plan, Rules};
 use crate::node::{Node, Tally, each};
-use crate::report::{Style, Table, percent};
+use crate::report::{Progress, Style, Table, percent};
 use crate::run::{Verdicts, capture_path, pad, print_tally, tally, write_capture};
 use crate::traffic::{self, Flow, Protocol};
-use crate::{bench, refuse, say};
+use crate::{bench, bindings, consistency, refuse, say};
 use anyhow::{Context, Result, ensure};
 use hashgate_config::{Config, Host, State, Step};
 use hashgate_regs::defs::{Reason, Verdict};
@@ -103,6 +105,14 @@ impl Demo {
         let seen = self.real_traffic(&config, &mut nodes, &real, &mut checks)?;
         self.generated_traffic(&config, &mut nodes, before, seen, &mut checks)?;
 
+        let (_, outcome) = consistency::run(self.drain(), &mut Progress::new("drain", 1))?;
+        bindings::print_consistency(style, &outcome)?;
+        checks.that(
+            outcome.connections_broken.hashgate == 0 && outcome.accepted_twice == 0,
+            format!("{} connections kept their host while their buckets went", outcome.connections_across_move),
+        )?;
+        say!("")?;
+
         let (environment, sizes) = bench::line_rate(config.build, config.clock_hz, self.seed)?;
         bench::print_sizes(style, config.build, &environment, &sizes)?;
         let lost: usize = sizes.iter().map(|m| m.lost).sum();
@@ -120,6 +130,11 @@ impl Demo {
             checks.failed.join("; ")
         );
         Ok(())
+    }
+
+    /// Connections that stay where they are while a host is drained.
+    fn drain(&self) -> Plan {
+        Plan { members: 4, changes: 1, open: 2000, period: 200, seed: self.seed, crash_first: false, rules: Rules::ALL }
     }
 
     /// The capture through all NICs. Gives what each decided.

@@ -5,13 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bindings;
 mod capture;
+mod consistency;
 mod demo;
 mod environment;
 mod node;
 mod pcapng;
 mod report;
 mod run;
+mod schemes;
 mod traffic;
 
 use anyhow::Result;
@@ -30,7 +33,7 @@ struct Cli {
 enum Command {
     /// Send a capture through the NICs of a cluster and tell what each decided.
     Run(run::Run),
-    /// Packet generator: rate, latency and loss by frame size at full load.
+    /// Packet generator: rate, latency and loss by frame size at full load; `bench bindings`: the binding tables.
     Bench(bench::Bench),
     /// Four NICs share real and generated traffic; one host is taken out in the middle of it.
     Demo(demo::Demo),

@@ -67,6 +67,19 @@ impl<'c> Node<'c> {
         self.driver.enable(enable);
     }
 
+    /// The driver, for what this type has no method for.
+    pub fn driver(&mut self) -> &mut Nic {
+        &mut self.driver
+    }
+
+    /// Lets time pass until at most `frames` of those pushed have not gone in.
+    pub fn run_until_waiting(&self, frames: usize) {
+        let mut nic = self.device.nic();
+        while nic.rx_pending() > frames {
+            nic.step();
+        }
+    }
+
     /// Loads new tables beside the active ones and has the NIC check them; traffic goes on by the old ones.
     ///
     /// # Errors

@@ -14,16 +14,16 @@ pub const FCS: usize = 4;
 pub const IMIX: [(usize, u32); 3] = [(64, 7), (594, 4), (1518, 1)];
 
 /// Layer-4 protocol of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// TCP, with its flags in the first and in the other packets.
+    /// TCP.
     Tcp,
     /// UDP.
     Udp,
 }
 
 /// A client's flow to a VIP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// Client.
     pub source: (IpAddr, u16),
@@ -55,16 +55,13 @@ impl Flow {
         self.headers() + FCS
     }
 
-    /// A frame of `size` bytes on the wire (with FCS), or of its smallest size; random payload.
-    pub fn frame(&self, rng: &mut ChaCha8Rng, destination: Mac, first: bool, size: usize) -> Vec<u8> {
+    /// A frame of `size` bytes on the wire (with FCS), or of its smallest size; random payload. TCP has these flags.
+    pub fn frame(&self, rng: &mut ChaCha8Rng, destination: Mac, flags: u8, size: usize) -> Vec<u8> {
         let mut payload = vec![0; size.saturating_sub(self.min_size())];
         rng.fill(&mut payload[..]);
         let (source_port, destination_port) = (self.source.1, self.destination.1);
         let upper = match self.protocol {
-            Protocol::Tcp => {
-                let flags = if first { SYN } else { ACK };
-                Upper::Tcp(Tcp { source_port, destination_port, flags, options: Vec::new(), payload })
-            }
+            Protocol::Tcp => Upper::Tcp(Tcp { source_port, destination_port, flags, options: Vec::new(), payload }),
             Protocol::Udp => Upper::Udp(Udp { source_port, destination_port, payload }),
         };
         let payload = match (self.source.0, self.destination.0) {
@@ -97,7 +94,7 @@ pub fn frames(
                 break flow;
             }
         };
-        flow.frame(rng, destination, false, size)
+        flow.frame(rng, destination, ACK, size)
     });
     frames.collect()
 }
@@ -114,8 +111,8 @@ pub fn rounds(rng: &mut ChaCha8Rng, flows: &[Flow], rounds: usize, destination: 
     for round in 0..rounds {
         order.shuffle(rng);
         for &flow in &order {
-            let size = imix(rng);
-            packets.push((flow, flows[flow].frame(rng, destination, round == 0, size)));
+            let (size, flags) = (imix(rng), if round == 0 { SYN } else { ACK });
+            packets.push((flow, flows[flow].frame(rng, destination, flags, size)));
         }
     }
     packets

@@ -128,6 +128,10 @@ fn usage() {
         (&["bench", "--sizes", "64,9027"], "a size is 64..9026 bytes"),
         (&["bench", "--build", "256"], "there are two builds: 512 and 64"),
         (&["bench", "--clock-hz", "0"], "the clock is 4000000..1000000000 Hz"),
+        (&["bench", "bindings", "--clock-hz", "0"], "the clock is 4000000..1000000000 Hz"),
+        (&["bench", "bindings", "--seeds", "0"], "0 is not in 1..=1000"),
+        (&["bench", "bindings", "--sizes", "64"], "unexpected argument '--sizes'"),
+        (&["bench", "--json", "bindings"], "cannot be used with"),
         (&["run"], "--config <FILE>"),
         (&["fly"], "unrecognized subcommand 'fly'"),
     ] {

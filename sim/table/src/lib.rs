@@ -2,13 +2,14 @@
 //! The Verilated binding table, its reference in software, and measurements.
 //!
 //! [`Bench`] runs the table in batches and holds every answer against [`Reference`]. [`measure`] has the figures of capacity and
-//! speed, [`hash`] the hash function, for keys that are chosen with the secret in hand.
+//! speed, [`size`] what a table takes of a device, [`hash`] the hash function, for keys that are chosen with the secret in hand.
 #![forbid(unsafe_code)]
 
 mod bench;
 pub mod hash;
 pub mod measure;
 mod reference;
+pub mod size;
 
 pub use bench::{Bench, HostReply, Packet};
 pub use hashgate_verilated_sys::{TableIn, TableModel, TableOut};

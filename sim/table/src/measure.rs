@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Figures of capacity and speed, of the Verilated table of 65536 sessions. An assertion of the RTL that fails is an error of each.
+//! Figures of capacity and speed, of the Verilated table. Each takes the table's number of sessions, one of
+//! [`TableModel::SIZES`](crate::TableModel::SIZES). An assertion of the RTL that fails is an error of each.
 
 use crate::hash::Tabulation;
-use crate::{Bench, Key, Packet, Random, Record, TableIn, key, state};
-
-/// Sessions of the table that is measured.
-pub const SESSIONS: u32 = 65536;
+use crate::{Bench, Key, LATENCY, Packet, Random, Record, TableIn, key, state};
 
 /// Where the first creation was refused.
 #[derive(Clone, Debug)]
@@ -14,16 +12,6 @@ pub struct Fill {
     pub load: f64,
     /// Moves for each key, in order of insertion: those between its creation and the next.
     pub moves: Vec<u32>,
-}
-
-impl Fill {
-    /// Median and maximum of the moves of the keys that were inserted from a load on.
-    pub fn moves_from(&self, load: f64) -> (u32, u32) {
-        let from = (load * f64::from(SESSIONS)) as usize;
-        let mut moves = self.moves.get(from..).unwrap_or_default().to_vec();
-        moves.sort_unstable();
-        (moves.get(moves.len() / 2).copied().unwrap_or(0), moves.last().copied().unwrap_or(0))
-    }
 }
 
 fn secret(random: &mut Random) -> [u32; 4] {
@@ -52,17 +40,22 @@ fn refused(bench: &Bench, cycles: usize) -> bool {
 }
 
 fn load(bench: &Bench, cycles: usize) -> f64 {
-    f64::from(bench.output[cycles - 1].live_slots) / f64::from(SESSIONS)
+    f64::from(bench.output[cycles - 1].live_slots) / f64::from(bench.sessions())
 }
 
-/// Inserts keys, each when the one before has found its slot, or after a patience of 16384 cycles.
+/// Inserts keys, each when the one before has found its slot, or after a patience of 4096 cycles.
 ///
 /// # Errors
 /// An assertion of the RTL failed.
-pub fn quasi_static(seed: u64, keys: &mut dyn FnMut(u64) -> Option<Key>, secret: [u32; 4]) -> Result<Fill, String> {
+pub fn quasi_static(
+    sessions: u32,
+    seed: u64,
+    keys: &mut dyn FnMut(u64) -> Option<Key>,
+    secret: [u32; 4],
+) -> Result<Fill, String> {
     const BATCH: usize = 32;
-    const PATIENCE: usize = 16384 / BATCH;
-    let mut bench = Bench::new(SESSIONS, seed as u32, secret, false);
+    const PATIENCE: usize = 4096 / BATCH;
+    let mut bench = Bench::new(sessions, seed as u32, secret, false);
     let mut fill = Fill { load: 0.0, moves: Vec::new() };
     let mut number = 0;
     'keys: while let Some(key) = keys(number) {
@@ -91,25 +84,25 @@ pub fn quasi_static(seed: u64, keys: &mut dyn FnMut(u64) -> Option<Key>, secret:
 ///
 /// # Errors
 /// An assertion of the RTL failed.
-pub fn quasi_static_clients(seed: u64, v6: bool) -> Result<Fill, String> {
+pub fn quasi_static_clients(sessions: u32, seed: u64, v6: bool) -> Result<Fill, String> {
     let mut random = Random::new(seed);
     let secret = secret(&mut random);
-    quasi_static(seed, &mut |number| Some(client(v6, number)), secret)
+    quasi_static(sessions, seed, &mut |number| Some(client(v6, number)), secret)
 }
 
 /// Load factor at the first refusal, at that many creations a clock. A low rate begins at a load of 0.9, up to which it is 0.02.
 ///
 /// # Errors
 /// An assertion of the RTL failed.
-pub fn at_rate(seed: u64, rate: f64, v6: bool) -> Result<f64, String> {
+pub fn at_rate(sessions: u32, seed: u64, rate: f64, v6: bool) -> Result<f64, String> {
     const BATCH: usize = 256;
     let mut random = Random::new(seed);
-    let mut bench = Bench::new(SESSIONS, seed as u32, secret(&mut random), false);
+    let mut bench = Bench::new(sessions, seed as u32, secret(&mut random), false);
     let mut number = 0;
     let mut due = 0.0;
     loop {
         let mut input = [TableIn::default(); BATCH];
-        let slow = rate < 0.02 && number < u64::from(SESSIONS) * 9 / 10;
+        let slow = rate < 0.02 && number < u64::from(sessions) * 9 / 10;
         for i in &mut input {
             due += if slow { 0.02 } else { rate };
             if due >= 1.0 {
@@ -138,6 +131,8 @@ pub struct Steady {
     pub kept: f64,
     /// Moves.
     pub moves: u64,
+    /// Cycles, from the beginning, in which an answer was due and did not come, or came without being due.
+    pub stalled: u64,
 }
 
 /// Sessions open at a rate a clock, are established, and are closed by a packet or, each second one, by time, so that `load` of the table is
@@ -145,13 +140,13 @@ pub struct Steady {
 ///
 /// # Errors
 /// An assertion of the RTL failed.
-pub fn sustained(seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, String> {
+pub fn sustained(sessions: u32, seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, String> {
     const BATCH: usize = 256;
     const TICK: u64 = 256;
     const ESTABLISH: u64 = 500;
     let mut random = Random::new(seed);
-    let mut bench = Bench::new(SESSIONS, seed as u32, secret(&mut random), false);
-    let life = (load * f64::from(SESSIONS) / rate) as u64;
+    let mut bench = Bench::new(sessions, seed as u32, secret(&mut random), false);
+    let life = (load * f64::from(sessions) / rate) as u64;
     let start = bench.cycles();
     let mut steady = Steady::default();
     let mut due = 0.0;
@@ -160,6 +155,8 @@ pub fn sustained(seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, St
     let (mut established, mut closed) = (0_u64, 0_u64);
     let opening = |number: u64| (number as f64 / rate) as u64;
     let mut batches = 0;
+    // Whether a packet went in, the last cycles of the batch before first.
+    let mut asked = vec![false; LATENCY as usize];
     loop {
         let begin = bench.cycles() - start;
         if begin > 3 * life {
@@ -196,6 +193,10 @@ pub fn sustained(seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, St
             (i.fast_now, i.slow_now) = (tick, tick);
         }
         bench.run(&input)?;
+        asked.extend(input.iter().map(|i| i.valid != 0));
+        let answers = bench.output[..BATCH].iter().map(|o| o.valid != 0);
+        steady.stalled += asked.iter().zip(answers).filter(|(asked, answered)| *asked != answered).count() as u64;
+        asked.drain(..BATCH);
         if begin > life + life / 2 {
             batches += 1;
             for (at, o) in bench.output[..BATCH].iter().enumerate() {
@@ -204,8 +205,8 @@ pub fn sustained(seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, St
                 steady.refused += u64::from(o.valid != 0 && o.present == 0 && o.can_create == 0 && o.op == 0);
                 steady.moves += u64::from(o.moved);
             }
-            steady.kept += f64::from(bench.output[BATCH - 1].live_slots) / f64::from(SESSIONS);
-            steady.live += (number - closed) as f64 / f64::from(SESSIONS);
+            steady.kept += self::load(&bench, BATCH);
+            steady.live += (number - closed) as f64 / f64::from(sessions);
         }
     }
     steady.kept /= f64::from(batches);
@@ -214,8 +215,8 @@ pub fn sustained(seed: u64, rate: f64, load: f64, v6: bool) -> Result<Steady, St
 }
 
 /// Keys that share row 0 of way 0 of the table with that secret; the attacker knows the hash function and the secret.
-pub fn same_row(secret: [u32; 4], count: usize) -> Vec<Key> {
-    let hash = Tabulation::new(secret, SESSIONS);
+pub fn same_row(sessions: u32, secret: [u32; 4], count: usize) -> Vec<Key> {
+    let hash = Tabulation::new(secret, sessions);
     let mut keys = Vec::with_capacity(count);
     for base in 0_u64.. {
         // Chunks 4, 5, 6 of the key (bits 24 .. 41: source port and the end of the destination) run through all values.
@@ -246,19 +247,13 @@ pub fn same_row(secret: [u32; 4], count: usize) -> Vec<Key> {
     keys
 }
 
-/// [`quasi_static`] with keys that share a row of way 0, after as many of clients as `before`.
+/// [`quasi_static`] with keys that share a row of way 0.
 ///
 /// # Errors
 /// An assertion of the RTL failed.
-pub fn adversarial(seed: u64, before: u64, count: usize) -> Result<Fill, String> {
+pub fn adversarial(sessions: u32, seed: u64) -> Result<Fill, String> {
     let mut random = Random::new(seed);
     let secret = secret(&mut random);
-    let keys = same_row(secret, count);
-    quasi_static(
-        seed,
-        &mut |number| {
-            if number < before { Some(client(true, number)) } else { keys.get((number - before) as usize).copied() }
-        },
-        secret,
-    )
+    let keys = same_row(sessions, secret, sessions as usize);
+    quasi_static(sessions, seed, &mut |number| keys.get(number as usize).copied(), secret)
 }
