@@ -134,7 +134,7 @@ def pipeline() -> str:
     stage(map_x, low, 116, "bucket map", "MAP", TABLE)
     picture.arrow((116, low + 28), (hash_x - 2, low + 28))
     picture.arrow((hash_x + 86, low + 28), (map_x - 2, low + 28))
-    stage(hash_x, low + 76, map_x + 116 - hash_x, "binding tables (in parallel)", "BINDING", RESERVED, True)
+    stage(hash_x, low + 76, map_x + 116 - hash_x, "binding tables (in parallel)", "BINDING", TABLE)
     picture.arrow((130, low + 28), (130, low + 104), (hash_x - 2, low + 104))
     target_x = 424
     stage(target_x, low, 116, "target table", "TARGET", TABLE)

@@ -93,11 +93,11 @@ module table_formal
         .valid_i(valid), .key_i(key), .peek_target_o(peek_target), .peek_flag_i(peek_flag), .present_o(present), .live_o(live),
         .session_o(session), .record_o(answer), .flag_o(answer_flag), .can_create_o(can_create), .row_o(row),
         .op_i(op), .record_i(record), .flag_i(flag),
-        .event_valid_o(), .event_kind_o(), .event_session_o(), .event_record_o(), .event_key_o(),
+        .event_valid_o(), .event_kind_o(), .event_renewed_o(), .event_session_o(), .event_record_o(), .event_key_o(),
         .host_req_i(1'b0), .host_op_i(BINDING_INSERT), .host_key_i(host_key_q), .host_record_i(host_record),
         .host_session_i('0), .host_done_o(), .host_ok_o(), .host_busy_o(), .host_full_o(), .host_session_o(),
         .host_record_o(), .host_key_o(),
-        .undo_valid_i(1'b0), .undo_session_i('0), .undo_row_i('0), .undo_lost_o(),
+        .undo_valid_i(1'b0), .undo_session_i('0), .undo_row_i('0), .undo_lost_o(), .walk_hold_i(1'b0), .walk_o(),
         .live_slots_o(), .stash_used_o(), .moves_o(), .parity_o(parity));
 
     // The model: below.

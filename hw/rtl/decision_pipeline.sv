@@ -242,6 +242,7 @@ module decision_pipeline
     delay #(.WIDTH($bits(bucket_t) + 1), .CYCLES(AT_VERDICT - AT_MAP)) u_bucket_v (
         .clk, .value_i({bucket, map_valid_m}), .value_o({bucket_v, map_valid_v}));
     bound_e      bound_v;
+    decision_t   decided;
     logic        nobody_v, draining_v;
     logic [1:0]  found_v, refused_v;
     made_t [1:0] made_v;
@@ -255,10 +256,14 @@ module decision_pipeline
         .rule_i(rule_v), .rule_valid_i(rule_valid_v), .rule_mode_i(rule_mode_v), .rule_bad_i(rule_bad_v),
         .map_valid_i(map_valid_v), .bucket_i(bucket_v), .target_i(target_v), .bound_i(bound_v),
         .nobody_i(nobody_v), .draining_i(draining_v), .found_i(found_v), .refused_i(refused_v), .made_i(made_v),
-        .handover_i(handover_v), .map_bad_i(map_bad_v), .target_entry_i(target_entry), .target_bad_i(target_bad), .decision_o(decision_o), .bad_o(verdict_bad));
+        .handover_i(handover_v), .map_bad_i(map_bad_v), .target_entry_i(target_entry), .target_bad_i(target_bad), .decision_o(decided), .bad_o(verdict_bad));
+    always_comb begin
+        decision_o            = decided;
+        decision_o.generation = gen[DECISION_LATENCY];
+    end
     assign decision_valid_o = valid[DECISION_LATENCY];
     assign parity_error_o   = decision_valid_o && verdict_bad;
 
-    wire logic unused = &{1'b0, rule_entry, banks_i, early_k, port[DECISION_LATENCY], gen[DECISION_LATENCY]};
+    wire logic unused = &{1'b0, rule_entry, banks_i, early_k, port[DECISION_LATENCY]};
 endmodule
 `resetall

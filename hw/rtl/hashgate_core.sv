@@ -74,6 +74,7 @@ module hashgate_core
     output logic [10:0]                  event_target_o,
     output logic [13:0]                  event_length_o,
     output logic                         event_aborted_o,
+    output logic                         event_generation_o,  // of the tables that decided, parity of GENERATION
     output logic [1:0]                   event_found_o,       // live bindings that the frame found: 0 connection, 1 affinity
     output logic [1:0]                   event_refused_o,     // bindings that it would have made, had there been room
     // registers
@@ -251,6 +252,7 @@ module hashgate_core
     assign event_bucket_o   = {out_decision.bucket_valid, out_decision.bucket};
     assign event_target_o   = {out_decision.target_valid, out_decision.target};
     assign event_length_o   = out_length;
+    assign event_generation_o = out_decision.generation;
     assign event_found_o    = out_decision.found;
     assign event_refused_o  = out_decision.refused;
 

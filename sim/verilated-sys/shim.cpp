@@ -198,6 +198,7 @@ struct Nic final : hg_nic {
             out.event_target = core->event_target_o;
             out.event_length = core->event_length_o;
             out.event_aborted = core->event_aborted_o;
+            out.event_generation = core->event_generation_o;
             out.event_found = core->event_found_o;
             out.event_refused = core->event_refused_o;
         }

@@ -107,6 +107,8 @@ typedef struct {
     uint16_t event_length;
     /** Beats had left before the frame was discarded. */
     uint8_t event_aborted;
+    /** Generation of the tables that decided, modulo 2. */
+    uint8_t event_generation;
     /** Live bindings found, bit 0 connection, bit 1 affinity. */
     uint8_t event_found;
     /** Bindings that found no room, bits as above. */

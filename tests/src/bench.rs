@@ -76,12 +76,14 @@ impl Bench {
 
     /// From now on frames may be decided by the tables of `next`: for commits past [`Bench::commit`].
     pub fn begin_switch(&mut self, next: Model) {
-        self.board.begin_switch(&self.device.nic(), next);
+        let generation = self.nic.registers().generation();
+        self.board.begin_switch(&self.device.nic(), next, generation);
     }
 
     /// Frames that come in from now on are decided by the new tables.
     pub fn end_switch(&mut self) {
-        self.board.end_switch(&self.device.nic());
+        let generation = self.nic.registers().generation();
+        self.board.end_switch(&self.device.nic(), generation);
     }
 
     /// Changes the settings. No frame may be inside.

@@ -11,19 +11,17 @@
 //! * Every frame that an event sends somewhere arrives there once, in order, byte for byte; a frame that a late check
 //!   takes back after its first beats arrives marked as aborted. Nothing else arrives.
 //! * Every frame of the host leaves its port once, edited as the model says, in order within its stream and class.
-//! * While the NIC switches to new tables, a frame may be decided by the old or the new ones; but frames that were
-//!   decided before the commit began by the old ones, frames that came in after it ended by the new ones, and after the
-//!   first frame that only the new ones explain no frame may need the old ones.
+//! * While the NIC switches to new tables, a frame may be decided by the old or the new ones, as its event tells; but
+//!   frames that were decided before the commit began by the old ones, frames that came in after it ended by the new ones,
+//!   and none by the old ones after the first one by the new ones.
 //! * The counters that follow from all this are kept, to be compared with those of the NIC.
 
-use hashgate_model::{Clocks, Count, Counters, Decision, Made, Nic as Model, TxResult};
+use hashgate_model::{Clocks, Count, Counters, Decision, Made, Nic as Model, Table, TxResult};
 use hashgate_packets::coverage::{Bin, Coverage};
 use hashgate_packets::random::What;
 use hashgate_regs::defs::{Reason, Verdict};
 use hashgate_sim::{HostFrame, SentFrame, SimNic, VerdictEvent, WireFrame};
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 /// Bytes of each buffer to the host and to a wire port.
 const BUFFER_BYTES: usize = 32768;
@@ -50,11 +48,8 @@ struct Pending {
 struct Due {
     number: u64,
     frame: Vec<u8>,
-    /// The decision; two if the old and the new tables both explain the event.
-    decisions: Vec<Decision>,
+    decision: Decision,
     aborted: bool,
-    /// Set when it has arrived, if the old and the new tables send it to different places.
-    elsewhere: Option<Rc<Cell<bool>>>,
 }
 
 /// A frame of the host that has not left yet.
@@ -112,11 +107,14 @@ pub struct PortCounts {
 /// A commit in progress.
 struct Switch {
     next: Model,
-    /// A frame has been seen that only the new tables explain.
+    /// A frame has been seen that the new tables decided.
     over: bool,
-    /// Cycles in which the commit was begun and had returned.
+    /// Generation before, modulo 2.
+    old: bool,
+    /// Cycle in which the commit was begun.
     from: u64,
-    until: Option<u64>,
+    /// Cycle in which it had returned, if it has, and whether it made a new generation.
+    until: Option<(u64, bool)>,
 }
 
 /// See the module.
@@ -142,8 +140,6 @@ pub struct Scoreboard {
     from_host: Vec<[[VecDeque<Sending>; 2]; 2]>,
     /// Data and control buffer to the host, then that of each wire port.
     fill: Vec<Fill>,
-    /// Frames due at one of two places.
-    either: Vec<(u64, Rc<Cell<bool>>)>,
     events: Vec<VerdictEvent>,
     /// Bindings that frames made which late checks discarded, and the cycles of their events: gone now or soon.
     going: Vec<(Made, u64)>,
@@ -167,7 +163,6 @@ impl Scoreboard {
             to_wire: (0..ports).map(|_| VecDeque::new()).collect(),
             from_host: (0..ports).map(|_| Default::default()).collect(),
             fill: (0..2 + ports).map(|_| Fill::default()).collect(),
-            either: Vec::new(),
             events: Vec::new(),
             going: Vec::new(),
         }
@@ -204,21 +199,23 @@ impl Scoreboard {
         }
     }
 
-    /// From now on frames may be decided by `next`, whose bindings must be those of the model.
-    pub fn begin_switch(&mut self, sim: &SimNic, next: Model) {
+    /// From now on frames may be decided by `next`, whose bindings must be those of the model. `generation` is that of the
+    /// NIC now.
+    pub fn begin_switch(&mut self, sim: &SimNic, next: Model, generation: u32) {
         assert!(self.switch.is_none(), "one commit after the other");
         for (port, streams) in self.from_host.iter_mut().enumerate() {
             for sending in streams.iter_mut().flatten().flatten() {
                 sending.results.push(next.transmit(port as u8, &sending.frame));
             }
         }
-        self.switch = Some(Switch { next, over: false, from: sim.cycle(), until: None });
+        self.switch = Some(Switch { next, over: false, old: generation & 1 == 1, from: sim.cycle(), until: None });
     }
 
-    /// Frames that come in from now on must be decided by the new tables.
-    pub fn end_switch(&mut self, sim: &SimNic) {
+    /// Frames that come in from now on must be decided by the new tables. `generation` is that of the NIC now; it is still
+    /// the same if nothing was to be committed.
+    pub fn end_switch(&mut self, sim: &SimNic, generation: u32) {
         let switch = self.switch.as_mut().expect("a commit was begun");
-        switch.until = Some(sim.cycle());
+        switch.until = Some((sim.cycle(), (generation & 1 == 1) != switch.old));
     }
 
     /// Keeps all events that are checked from now on for [`Scoreboard::take_events`].
@@ -271,13 +268,9 @@ impl Scoreboard {
         for (port, pending) in self.pending.iter().enumerate() {
             assert!(pending.is_empty(), "port {port}: {} frames without an event: {}", pending.len(), head(pending));
         }
-        for due in self.to_host.iter_mut().chain(&mut self.to_wire) {
-            due.retain(|due| !due.elsewhere.as_ref().is_some_and(|arrived| arrived.get()));
-            let first = due.front().map(|d| (d.number, &d.decisions));
+        for due in self.to_host.iter().chain(&self.to_wire) {
+            let first = due.front().map(|d| (d.number, &d.decision));
             assert!(due.is_empty(), "{} frames did not arrive at the host or wire, first {first:?}", due.len());
-        }
-        for (number, arrived) in self.either.drain(..) {
-            assert!(arrived.get(), "frame {number} arrived at neither of two places");
         }
         self.fill = self.fill.iter().map(|_| Fill::default()).collect();
         for (port, streams) in self.from_host.iter().enumerate() {
@@ -322,9 +315,9 @@ impl Scoreboard {
         let port = usize::from(event.port);
         let queue = self.pending.get_mut(port).unwrap_or_else(|| panic!("event of port {port}: {event:?}"));
         let pending = queue.pop_front().unwrap_or_else(|| panic!("event without a frame: {event:?}"));
-        self.settle_going(&pending, event);
-        let decisions = self.decide(&pending, event);
-        let decision = decisions[0];
+        let new = self.is_new(&pending, event);
+        self.settle_going(&pending, event, new);
+        let decision = self.decide(&pending, event, new);
         let Pending { number, frame, what, .. } = pending;
         let beats = self.beats(usize::from(decision.length));
 
@@ -382,10 +375,13 @@ impl Scoreboard {
             }));
         }
         if decision.is_late() {
-            self.going.extend(made.map(|made| (made, event.cycle)));
+            self.going.extend(made.into_iter().flat_map(Made::by_table).map(|made| (made, event.cycle)));
         }
         if entered {
-            self.expect(number, frame, &decisions, event.aborted, beats);
+            let place = buffer(&decision).expect("it entered one");
+            self.fill[place].beats += beats;
+            let due = Due { number, frame, decision, aborted: event.aborted };
+            if place < 2 { self.to_host[place].push_back(due) } else { self.to_wire[place - 2].push_back(due) }
         }
     }
 
@@ -401,79 +397,48 @@ impl Scoreboard {
     }
 
     /// Which of the bindings that late checks take back were gone when the frame was decided.
-    fn settle_going(&mut self, pending: &Pending, event: &VerdictEvent) {
+    fn settle_going(&mut self, pending: &Pending, event: &VerdictEvent, new: bool) {
         if self.going.is_empty() {
             return;
         }
         let began = pending.first_beat_cycle.unwrap_or(event.cycle);
         self.take_back(|_, since| since + TAKEN_BACK_WITHIN < began);
-        let seen: Vec<Decision> =
-            self.models().map(|model| model.receive(event.port, &pending.frame, pending.error)).collect();
-        let missed: Vec<_> = seen
-            .iter()
-            .flat_map(|decision| decision.lookups.iter().zip(event.found))
-            .filter_map(|(lookup, found)| lookup.as_ref().filter(|l| l.found.is_some_and(|b| b.fresh) && !found))
-            .map(|lookup| lookup.key)
-            .collect();
-        self.take_back(|made, _| made.keys().any(|key| missed.contains(key)));
-    }
-
-    /// The frame must arrive where one of the decisions sends it.
-    fn expect(&mut self, number: u64, frame: Vec<u8>, decisions: &[Decision], aborted: bool, beats: usize) {
-        let mut places: Vec<usize> = decisions.iter().filter_map(buffer).collect();
-        places.dedup();
-        let elsewhere = (places.len() > 1).then(|| Rc::new(Cell::new(false)));
-        self.either.extend(elsewhere.iter().map(|arrived| (number, arrived.clone())));
-        for place in places {
-            self.fill[place].beats += beats;
-            let decisions = decisions.iter().filter(|d| buffer(d) == Some(place)).copied().collect();
-            let due = Due { number, frame: frame.clone(), decisions, aborted, elsewhere: elsewhere.clone() };
-            if place < 2 { self.to_host[place].push_back(due) } else { self.to_wire[place - 2].push_back(due) }
+        let seen = self.decide(pending, event, new);
+        for (table, lookup) in Table::ALL.into_iter().zip(&seen.lookups) {
+            let missed = lookup.filter(|l| l.found.is_some_and(|b| b.fresh) && !event.found[table as usize]);
+            if let Some(lookup) = missed {
+                self.take_back(|made, _| made.key(table) == Some(&lookup.key));
+            }
         }
     }
 
-    /// The decision of the model, by the tables that explain the event. Two if both do and what remains open shows only
-    /// where the frame arrives.
-    fn decide(&mut self, pending: &Pending, event: &VerdictEvent) -> Vec<Decision> {
-        let by = |model: &Model| model.receive(event.port, &pending.frame, pending.error);
-        let old = by(&self.model);
-        let Some(switch) = &mut self.switch else { return vec![old] };
-        let new = by(&switch.next);
-        let beat_bytes = self.beat_bytes;
-        let explains = |decision: &Decision| {
-            let mut counted = *decision;
-            if decision.would_be != Verdict::Discard && event.reason == full(decision) && !decision.is_late() {
-                (counted.verdict, counted.reason) = (Verdict::Discard, event.reason);
-            }
-            let began = decision.is_aborted(beat_bytes);
-            Compared::of_event(event) == Compared::of_decision(&counted) && (began || !event.aborted)
-        };
-        let began_after = switch.until.is_some_and(|until| pending.first_beat_cycle.is_some_and(|c| c >= until));
-        if began_after || switch.over {
-            return vec![new];
+    /// Whether the new tables decided the frame, checked against what is known of the time of the switch.
+    fn is_new(&mut self, pending: &Pending, event: &VerdictEvent) -> bool {
+        let Some(switch) = &mut self.switch else { return false };
+        let number = pending.number;
+        let new = event.generation != switch.old;
+        assert!(new || !switch.over, "frame {number}: by the old tables, after another by the new ones");
+        assert!(!new || event.cycle >= switch.from, "frame {number}: by the new tables, before they were committed");
+        if let Some((until, flips)) = switch.until {
+            assert!(!new || flips, "frame {number}: by a new generation, but nothing was committed");
+            let after = pending.first_beat_cycle.is_some_and(|cycle| cycle >= until);
+            assert!(new || !flips || !after, "frame {number}: by the old tables, but it came after the commit");
         }
-        if event.cycle < switch.from {
-            return vec![old];
-        }
-        match (explains(&old), explains(&new)) {
-            // Discarded late with or without beats before it: with a full buffer both look the same.
-            (true, true) if old.is_aborted(beat_bytes) && !new.is_aborted(beat_bytes) => vec![new],
-            (true, true) if event.aborted => vec![old, new],
-            (false, true) => {
-                switch.over = true;
-                vec![new]
-            }
-            _ => vec![old],
-        }
+        switch.over = new;
+        new
+    }
+
+    /// The decision of the model, by the new tables or by those before.
+    fn decide(&self, pending: &Pending, event: &VerdictEvent, new: bool) -> Decision {
+        let next = self.switch.as_ref().filter(|_| new).map(|switch| &switch.next);
+        next.unwrap_or(&self.model).receive(event.port, &pending.frame, pending.error)
     }
 
     fn check_host(&mut self, frame: &HostFrame) {
         let due = arrived(&mut self.to_host[usize::from(frame.control)], &frame.data, frame.aborted, "the host");
         let seen = (frame.queue, frame.port, frame.rule, frame.bucket, frame.target, frame.reason);
         let told = |d: &Decision| (d.queue, d.port, d.rule, d.bucket, d.target, d.early_reason);
-        let Due { number, decisions, .. } = due;
-        let wanted = decisions.iter().map(told).find(|wanted| *wanted == seen).unwrap_or(told(&decisions[0]));
-        assert_eq!(seen, wanted, "frame {number}: what the host is told");
+        assert_eq!(seen, told(&due.decision), "frame {}: what the host is told", due.number);
     }
 
     fn check_wire(&mut self, port: usize, sent: &SentFrame) {
@@ -540,29 +505,22 @@ fn result_hex(result: &TxResult) -> String {
     format!("{} ", hex(result.frame.as_deref().unwrap_or_default()))
 }
 
-/// The frame that arrived at a place: the first one due there, but for those that may have gone elsewhere.
+/// The frame that arrived at a place: the first one due there.
 fn arrived(due: &mut VecDeque<Due>, data: &[u8], aborted: bool, place: &str) -> Due {
-    loop {
-        let Some(first) = due.pop_front() else {
-            panic!("{place} received a frame that is not for it: {} aborted: {aborted}", hex(data))
-        };
-        let wanted = &first.frame[..usize::from(first.decisions[0].length)];
-        let same = data == wanted && aborted == first.aborted;
-        match &first.elsewhere {
-            Some(arrived) if same => assert!(!arrived.replace(true), "frame {} arrived twice", first.number),
-            Some(_) => continue,
-            None => assert!(
-                same,
-                "frame {} arrived at {place} changed:\n  arrived {} aborted: {aborted}\n  wanted  {} aborted: {}\n  {:?}",
-                first.number,
-                hex(data),
-                hex(wanted),
-                first.aborted,
-                first.decisions
-            ),
-        }
-        return first;
-    }
+    let Some(first) = due.pop_front() else {
+        panic!("{place} received a frame that is not for it: {} aborted: {aborted}", hex(data))
+    };
+    let wanted = &first.frame[..usize::from(first.decision.length)];
+    assert!(
+        data == wanted && aborted == first.aborted,
+        "frame {} arrived at {place} changed:\n  arrived {} aborted: {aborted}\n  wanted  {} aborted: {}\n  {:?}",
+        first.number,
+        hex(data),
+        hex(wanted),
+        first.aborted,
+        first.decision
+    );
+    first
 }
 
 /// What an event and a decision have in common; meaningless fields are zero.

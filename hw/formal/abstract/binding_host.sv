@@ -68,6 +68,7 @@ module binding_host
     output logic                                want_o,
     output logic                                write_o,
     output logic                                write_new_o,
+    output logic                                write_renewed_o,
     output logic [$clog2(SESSIONS)-1:0]         write_session_o,
     output logic [3:0][ROW_BITS-1:0]            write_rows_o,
     input  wire logic                           supply_i,
@@ -125,6 +126,7 @@ module binding_host
     assign want_o          = want;
     assign write_o         = go_q;
     assign write_new_o     = fresh_q;
+    assign write_renewed_o = 1'b0;
     assign write_session_o = fresh_q ? supply_session_i : found;
     // The harness assumes that these are the rows of the key.
     wire logic [3:0][ROW_BITS-1:0] any_rows;

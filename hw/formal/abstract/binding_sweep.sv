@@ -19,6 +19,8 @@ module binding_sweep
     input  wire logic [$clog2(SESSIONS)-1:0]    undo_session_i,
     input  wire logic [ROW_BITS-1:0]            undo_row_i,
     output logic                                undo_lost_o,
+    input  wire logic                           hold_i,
+    output binding_walk_t                       walk_o,
     output logic                                scan_o,
     input  wire logic                           scan_take_i,
     output logic [$clog2(SESSIONS)-1:0]         scan_session_o,
@@ -44,6 +46,7 @@ module binding_sweep
     wire logic [$clog2(SESSIONS)-1:0] session;
     wire logic [ROW_BITS-1:0]         row;
     assign undo_lost_o    = 1'b0;
+    assign walk_o         = '0;
     assign scan_o         = 1'b0;
     assign scan_session_o = '0;
     assign request_o      = request;

@@ -299,9 +299,14 @@ pub enum ApplyError {
 pub struct Made(pub(crate) [Option<BindingKey>; 2]);
 
 impl Made {
-    /// Keys of the bindings made, connection first.
-    pub fn keys(&self) -> impl Iterator<Item = &BindingKey> {
-        self.0.iter().flatten()
+    /// Key of the binding made in a table.
+    pub fn key(&self, table: Table) -> Option<&BindingKey> {
+        self.0[table as usize].as_ref()
+    }
+
+    /// What was made in each table alone: a NIC takes it back at its own time.
+    pub fn by_table(self) -> [Made; 2] {
+        [Made([self.0[0], None]), Made([None, self.0[1]])]
     }
 }
 

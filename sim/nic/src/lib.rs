@@ -220,6 +220,7 @@ impl SimNic {
                 target: below_valid_bit(output.event_target, 10),
                 length: output.event_length,
                 aborted: output.event_aborted != 0,
+                generation: output.event_generation != 0,
                 found: by_table(output.event_found),
                 refused: by_table(output.event_refused),
                 cycle,

@@ -88,6 +88,8 @@ pub struct VerdictEvent {
     pub length: u16,
     /// Beats had left before it was discarded.
     pub aborted: bool,
+    /// Generation of the tables that decided, modulo 2.
+    pub generation: bool,
     /// Whether it found a live binding: connection, affinity.
     pub found: [bool; 2],
     /// Whether there was no room for a binding that it would have made: connection, affinity.
