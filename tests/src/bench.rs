@@ -30,6 +30,8 @@ pub struct Bench {
     device: InProcess,
     /// Binding events that were lost up to the last comparison.
     pub(crate) lost_events: u32,
+    /// Bindings that each table had not taken back up to the last time.
+    pub(crate) undo_lost: [u32; 2],
 }
 
 impl Bench {
@@ -39,7 +41,7 @@ impl Bench {
         let nic = Nic::open(&device).expect("the driver opens the NIC");
         let info = nic.info();
         let board = Scoreboard::new(Model::new(info.limits), info.beat_bytes.into());
-        Bench { nic, board, device, lost_events: 0 }
+        Bench { nic, board, device, lost_events: 0, undo_lost: [0; 2] }
     }
 
     /// The NIC's wires and host side. Drop the guard before the driver is used.
@@ -202,7 +204,10 @@ impl Bench {
         self.set_ready(Ready::Always, Ready::Always);
         let mut sim = self.device.nic();
         sim.run_until_idle(IDLE_CYCLES).expect("the NIC gets idle");
-        self.board.check_idle(&mut sim);
+        self.board.check(&mut sim);
+        drop(sim);
+        self.settle_going();
+        self.board.check_idle(&mut self.device.nic());
         self.board.take_events()
     }
 

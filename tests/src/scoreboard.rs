@@ -7,7 +7,7 @@
 //! * What a frame does to the binding tables is done to those of the model at its event, in the order of the events of
 //!   all ports, so that the next event's frame is decided by what the one before left. Two things only the NIC knows: that
 //!   there was no room for a binding, and whether a binding that a late check takes back was still there for a frame that
-//!   followed closely. The event tells both; the second one is believed only for [`TAKEN_BACK_WITHIN`].
+//!   followed closely. The event tells both.
 //! * Every frame that an event sends somewhere arrives there once, in order, byte for byte; a frame that a late check
 //!   takes back after its first beats arrives marked as aborted. Nothing else arrives.
 //! * Every frame of the host leaves its port once, edited as the model says, in order within its stream and class.
@@ -16,7 +16,7 @@
 //!   and none by the old ones after the first one by the new ones.
 //! * The counters that follow from all this are kept, to be compared with those of the NIC.
 
-use hashgate_model::{Clocks, Count, Counters, Decision, Made, Nic as Model, Table, TxResult};
+use hashgate_model::{BindingKey, Clocks, Count, Counters, Decision, Made, Nic as Model, Table, TxResult};
 use hashgate_packets::coverage::{Bin, Coverage};
 use hashgate_packets::random::What;
 use hashgate_regs::defs::{Reason, Verdict};
@@ -32,9 +32,6 @@ const MAX_FRAME: usize = 9026;
 const SLACK_BEATS: usize = 24;
 /// Cycles from a frame's first beat in egress, where room is looked at, to its event, beyond its number of beats.
 const SLACK_CYCLES: u64 = 16;
-/// Cycles from an event to the end of what a late check takes back, while other frames keep the row busy.
-const TAKEN_BACK_WITHIN: u64 = 8192;
-
 /// A received frame that has no event yet.
 struct Pending {
     number: u64,
@@ -141,8 +138,8 @@ pub struct Scoreboard {
     /// Data and control buffer to the host, then that of each wire port.
     fill: Vec<Fill>,
     events: Vec<VerdictEvent>,
-    /// Bindings that frames made which late checks discarded, and the cycles of their events: gone now or soon.
-    going: Vec<(Made, u64)>,
+    /// Bindings that frames made which late checks discarded: gone now or soon.
+    going: Vec<Made>,
 }
 
 impl Scoreboard {
@@ -264,7 +261,7 @@ impl Scoreboard {
     /// On any difference, and if something is missing.
     pub fn check_idle(&mut self, sim: &mut SimNic) {
         self.check(sim);
-        self.take_back(|_, _| true);
+        assert!(self.going.is_empty(), "what was taken back has not been settled");
         for (port, pending) in self.pending.iter().enumerate() {
             assert!(pending.is_empty(), "port {port}: {} frames without an event: {}", pending.len(), head(pending));
         }
@@ -316,7 +313,7 @@ impl Scoreboard {
         let queue = self.pending.get_mut(port).unwrap_or_else(|| panic!("event of port {port}: {event:?}"));
         let pending = queue.pop_front().unwrap_or_else(|| panic!("event without a frame: {event:?}"));
         let new = self.is_new(&pending, event);
-        self.settle_going(&pending, event, new);
+        self.see_going(&pending, event, new);
         let decision = self.decide(&pending, event, new);
         let Pending { number, frame, what, .. } = pending;
         let beats = self.beats(usize::from(decision.length));
@@ -375,7 +372,8 @@ impl Scoreboard {
             }));
         }
         if decision.is_late() {
-            self.going.extend(made.into_iter().flat_map(Made::by_table).map(|made| (made, event.cycle)));
+            let made = made.into_iter().flat_map(Made::by_table);
+            self.going.extend(made.filter(|made| Table::ALL.iter().any(|table| made.key(*table).is_some())));
         }
         if entered {
             let place = buffer(&decision).expect("it entered one");
@@ -385,11 +383,28 @@ impl Scoreboard {
         }
     }
 
-    /// Takes back what late checks take back and `when` tells to be gone.
-    fn take_back(&mut self, when: impl Fn(&Made, u64) -> bool) {
-        let (gone, going) = std::mem::take(&mut self.going).into_iter().partition(|(made, since)| when(made, *since));
+    /// Bindings that late checks take back, if they have not been used since: what became of them is for
+    /// [`Scoreboard::settle_going`] to say once no frame is inside.
+    pub fn going(&self) -> Vec<(Table, BindingKey)> {
+        let of_table = |made: &Made, table| made.key(table).map(|key| (table, *key));
+        let keys = self.going.iter().flat_map(|made| Table::ALL.map(|table| of_table(made, table))).flatten();
+        let fresh = |(table, key): &(Table, BindingKey)| {
+            self.model.bindings().find(*table, key).is_some_and(|binding| binding.fresh)
+        };
+        keys.filter(fresh).collect()
+    }
+
+    /// All of them are gone but `kept`, which the NIC says it could not take back.
+    pub fn settle_going(&mut self, kept: &[(Table, BindingKey)]) {
+        self.going.retain(|made| !kept.iter().any(|(table, key)| made.key(*table) == Some(key)));
+        self.take_back(|_| true);
+        self.going.clear();
+    }
+
+    fn take_back(&mut self, when: impl Fn(&Made) -> bool) {
+        let (gone, going) = std::mem::take(&mut self.going).into_iter().partition(when);
         self.going = going;
-        for (made, _) in gone {
+        for made in gone {
             for model in self.models() {
                 model.take_back(made);
             }
@@ -397,17 +412,15 @@ impl Scoreboard {
     }
 
     /// Which of the bindings that late checks take back were gone when the frame was decided.
-    fn settle_going(&mut self, pending: &Pending, event: &VerdictEvent, new: bool) {
+    fn see_going(&mut self, pending: &Pending, event: &VerdictEvent, new: bool) {
         if self.going.is_empty() {
             return;
         }
-        let began = pending.first_beat_cycle.unwrap_or(event.cycle);
-        self.take_back(|_, since| since + TAKEN_BACK_WITHIN < began);
         let seen = self.decide(pending, event, new);
         for (table, lookup) in Table::ALL.into_iter().zip(&seen.lookups) {
             let missed = lookup.filter(|l| l.found.is_some_and(|b| b.fresh) && !event.found[table as usize]);
             if let Some(lookup) = missed {
-                self.take_back(|made, _| made.key(table) == Some(&lookup.key));
+                self.take_back(|made| made.key(table) == Some(&lookup.key));
             }
         }
     }

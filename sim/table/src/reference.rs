@@ -45,6 +45,9 @@ pub struct Counts {
     pub dumps: u64,
 }
 
+/// Kind (1 + that of the RTL), renewed, session, record and key.
+type Event = (u8, bool, u32, Record, Key);
+
 /// The reference.
 pub struct Reference {
     sessions: u32,
@@ -56,7 +59,7 @@ pub struct Reference {
     undos: HashMap<u32, u64>,
     flying: VecDeque<TableIn>,
     clocks: (u16, u16),
-    expected_event: VecDeque<Option<(u8, bool, u32, Record, Key)>>,
+    expected_event: VecDeque<Option<Event>>,
     host: Option<Host>,
     dump: Option<Dump>,
     /// What was counted.
@@ -176,12 +179,7 @@ impl Reference {
         Ok(())
     }
 
-    fn packet(
-        &mut self,
-        now: u64,
-        packet: &TableIn,
-        output: &TableOut,
-    ) -> Result<Option<(u8, bool, u32, Record, Key)>, String> {
+    fn packet(&mut self, now: u64, packet: &TableIn, output: &TableOut) -> Result<Option<Event>, String> {
         self.counts.packets += 1;
         let key = packet.key;
         let fail = |what: &str, known: Option<&Binding>| {
