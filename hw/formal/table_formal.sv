@@ -92,7 +92,7 @@ module table_formal
         .clk, .rst, .secret_i(secret_used), .busy_o(busy), .fast_now_i(fast_now), .slow_now_i(slow_now),
         .valid_i(valid), .key_i(key), .peek_target_o(peek_target), .peek_flag_i(peek_flag), .present_o(present), .live_o(live),
         .session_o(session), .record_o(answer), .flag_o(answer_flag), .can_create_o(can_create), .row_o(row),
-        .op_i(op), .record_i(record), .flag_i(flag),
+        .last_o(), .candidate_o(), .op_i(op), .same_i(1'b0), .record_i(record), .flag_i(flag),
         .event_valid_o(), .event_kind_o(), .event_renewed_o(), .event_session_o(), .event_record_o(), .event_key_o(),
         .host_req_i(1'b0), .host_op_i(BINDING_INSERT), .host_key_i(host_key_q), .host_record_i(host_record),
         .host_session_i('0), .host_done_o(), .host_ok_o(), .host_busy_o(), .host_full_o(), .host_session_o(),

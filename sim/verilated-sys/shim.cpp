@@ -302,6 +302,7 @@ struct Table final : hg_table {
         c.op_i = 0;
         c.flag_i = wish.flag;
         c.walk_hold_i = 0;
+        c.same_i = 0;
         c.record_i = wish.record;
         c.clk = 0;
         c.eval();

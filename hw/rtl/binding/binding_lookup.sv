@@ -38,7 +38,10 @@ module binding_lookup
     output binding_record_t                     record_o,
     output logic                                flag_o,
     output logic [ROW_BITS-1:0]                 row_o,
+    output logic                                last_o,          // which candidate it is
+    output binding_candidate_t [1:0]            candidate_o,     // by memory or a packet before the last; by the packet right before
     input  wire binding_op_e                    op_i,
+    input  wire logic                           same_i,          // WRITE of what is there: not stored
     input  wire binding_record_t                record_i,
     input  wire logic                           flag_i,
     input  wire logic                           can_create_i,
@@ -228,6 +231,10 @@ module binding_lookup
     assign record_o  = last ? outcome_11.record : record_10;
     assign flag_o    = last ? outcome_11.flag : forwarded_10 ? flag_10 : peek_flag_i;
 
+    assign last_o         = last;
+    assign candidate_o[0] = '{live: live_10, record: record_10};
+    assign candidate_o[1] = '{live: outcome_11.record.state != BINDING_FREE, record: outcome_11.record};
+
     logic create, rewrite, create_new, delete, refuse;
     assign create     = op_i == BINDING_CREATE && (present_o || can_create_i);
     assign refuse     = op_i == BINDING_CREATE && !present_o && !can_create_i;
@@ -240,11 +247,12 @@ module binding_lookup
         written = delete ? record_o : record_i;
         if (delete) written.state = BINDING_FREE;
     end
-    logic       new_11, create_11, delete_11, refuse_11, live_11;
+    logic       new_11, store_11, create_11, delete_11, refuse_11, live_11;
     logic [2:0] state_11;
     always_ff @(posedge clk) begin
         outcome_11 <= '{wrote: create || rewrite || delete, flag: flag_i, session: session_o, record: written};
         new_11     <= create_new;
+        store_11   <= create || delete || (rewrite && !same_i);
         refuse_11  <= refuse;
         create_11  <= create;
         delete_11  <= delete;
@@ -253,10 +261,11 @@ module binding_lookup
         if (rst) begin
             outcome_11.wrote <= 1'b0;
             new_11           <= 1'b0;
+            store_11         <= 1'b0;
             refuse_11        <= 1'b0;
         end
     end
-    assign done_o         = outcome_11.wrote;
+    assign done_o         = store_11;
     assign done_new_o     = new_11;
     assign done_key_o     = key_q[11];
     assign done_session_o = outcome_11.session;

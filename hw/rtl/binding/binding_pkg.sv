@@ -43,6 +43,12 @@ package binding_pkg;
         return state != BINDING_FREE && 1'(passed >> 15);
     endfunction
 
+    // One of the two records that may be the answer to a packet.
+    typedef struct packed {
+        logic            live;
+        binding_record_t record;
+    } binding_candidate_t;
+
     // What a packet does.
     typedef enum logic [1:0] {
         BINDING_NONE   = 2'd0,

@@ -84,7 +84,7 @@ module binding_stage
         logic   draining;
         ticks_t half_open, reset, established, closing, flow, affinity;
     } side_t;
-    side_t side, side_late, side_q;
+    side_t side, side_late;
     assign side = '{
         valid: valid_i, gen: gen_i, asks: asks_i, rule: rule_i, track: rule_entry_i.track, sticky: rule_entry_i.affinity,
         draining: rule_entry_i.draining, half_open: rule_entry_i.time_half_open, reset: rule_entry_i.time_reset,
@@ -114,36 +114,70 @@ module binding_stage
         .clk, .value_i(bucket_i), .value_o(bucket_late));
 
     // ---- one cycle before the decision: everything that does not depend on a binding ---------------------------------------
-    logic    consult, tracks, admits, binds, nobody, drains, handover_q, bad_q;
-    target_t owner_q;
-    bucket_t bucket_q;
-    ticks_t  half_open, reset, established, closing, flow, affinity;
+    logic            nobody, drains, handover_q, bad_q, binds, admits, tracks, consult;
+    decision_terms_t terms;
+    assign binds   = owner_binds_late && owner_late != NOBODY;
+    assign admits  = binds && !side_late.draining;
+    assign tracks  = side_late.track == TRACK_ALWAYS || (side_late.track == TRACK_FLAGGED && track_late);
+    assign consult = consult_i && side_late.valid && !bad_late && !rst;
+    // The time-outs first, then the clocks.
+    logic   half_fast, closing_fast, other_fast;
+    ticks_t half_ticks, closing_ticks, other_ticks;
+    always_comb begin
+        half_fast = 1'b0;
+        if (!side_late.asks.tcp) other_ticks = side_late.flow;
+        else if (side_late.asks.opens) other_ticks = side_late.established;
+        else if (side_late.asks.rst) other_ticks = side_late.reset;
+        else if (side_late.asks.fin) other_ticks = side_late.closing;
+        else other_ticks = side_late.established;
+        other_fast    = side_late.asks.tcp && !side_late.asks.opens && side_late.asks.rst;
+        half_ticks    = other_ticks;
+        half_fast     = other_fast;
+        if (side_late.asks.tcp && side_late.asks.opens) begin
+            half_ticks = side_late.half_open;
+            half_fast  = 1'b1;
+        end
+        closing_ticks = other_ticks;
+        closing_fast  = other_fast;
+        if (side_late.asks.tcp && !side_late.asks.opens && !side_late.asks.rst) closing_ticks = side_late.closing;
+    end
+    function automatic ticks_t after(input logic fast, input ticks_t ticks, input ticks_t fast_now, input ticks_t slow_now);
+        return (fast ? fast_now : slow_now) + ticks;
+    endfunction
     always_ff @(posedge clk) begin
-        side_q      <= side_late;
-        owner_draining <= owner_draining_late;
-        consult     <= consult_i && side_late.valid && !bad_late && !rst;
-        binds       <= owner_binds_late && owner_late != NOBODY;
-        nobody      <= owner_late == NOBODY;
-        admits      <= owner_binds_late && owner_late != NOBODY && !side_late.draining;
-        drains      <= owner_binds_late && owner_late != NOBODY && side_late.draining && side_late.asks.opens;
-        tracks      <= side_late.track == TRACK_ALWAYS || (side_late.track == TRACK_FLAGGED && track_late);
-        owner_q     <= owner_late;
-        handover_q  <= handover_late;
-        bad_q       <= bad_late;
-        bucket_q    <= bucket_late;
-        half_open   <= fast_now_i + side_late.half_open;
-        reset       <= fast_now_i + side_late.reset;
-        established <= slow_now_i + side_late.established;
-        closing     <= slow_now_i + side_late.closing;
-        flow        <= slow_now_i + side_late.flow;
-        affinity    <= slow_now_i + side_late.affinity;
+        owner_draining     <= owner_draining_late;
+        nobody             <= owner_late == NOBODY;
+        drains             <= binds && side_late.draining && side_late.asks.opens;
+        handover_q         <= handover_late;
+        bad_q              <= bad_late;
+        terms.consult      <= consult;
+        terms.tcp          <= side_late.asks.tcp;
+        terms.opens        <= side_late.asks.opens;
+        terms.quiet        <= side_late.asks.quiet;
+        terms.embedded     <= side_late.asks.embedded;
+        terms.opens_tcp    <= side_late.asks.tcp && side_late.asks.opens && !side_late.asks.quiet;
+        terms.rst          <= side_late.asks.tcp && !side_late.asks.opens && side_late.asks.rst;
+        terms.fin          <= side_late.asks.tcp && !side_late.asks.opens && !side_late.asks.rst && side_late.asks.fin;
+        terms.data         <= side_late.asks.tcp && !side_late.asks.opens && !side_late.asks.rst && !side_late.asks.fin;
+        terms.sticky       <= consult && side_late.sticky;
+        terms.owner_binds  <= binds;
+        terms.admits       <= admits;
+        terms.may_make     <= consult && side_late.asks.opens && tracks;
+        terms.may_stick    <= consult && side_late.sticky && side_late.asks.opens && admits;
+        terms.owner        <= owner_late;
+        terms.rule         <= side_late.rule;
+        terms.bucket       <= bucket_late;
+        terms.if_half_open <= after(half_fast, half_ticks, fast_now_i, slow_now_i);
+        terms.if_closing   <= after(closing_fast, closing_ticks, fast_now_i, slow_now_i);
+        terms.if_other     <= after(other_fast, other_ticks, fast_now_i, slow_now_i);
+        terms.if_made      <= after(side_late.asks.tcp, side_late.asks.tcp ? side_late.half_open : side_late.flow, fast_now_i, slow_now_i);
+        terms.if_affinity  <= slow_now_i + side_late.affinity;
     end
 
     // ---- the tables ------------------------------------------------------------------------------------------------------------
     typedef struct packed {
         logic            present;    // the table holds the key
         logic            live;
-        binding_record_t record;
         logic            flag;
         logic            room;       // a CREATE of a new key would find room
         session_t        session;    // that a CREATE would use
@@ -153,6 +187,8 @@ module binding_stage
     binding_op_e [1:0] op;
     logic        [1:0] flag_next;
     binding_record_t     [1:0] record;
+    logic [1:0]                last, same;
+    binding_candidate_t [1:0][1:0] candidate;
     binding_key_t [1:0] key;
     assign key[0] = connection_key_i;
     assign key[1] = affinity_key_i;
@@ -164,6 +200,7 @@ module binding_stage
         logic [SESSION_BITS:0] used;
         logic [5:0]            stash;
         target_t peek;
+        binding_record_t unused_record;
         if (t == 1) begin : gen_flags
             logic binds_then, draining;
             target_flags u_flags (
@@ -176,8 +213,9 @@ module binding_stage
         binding_table #(.SESSIONS(SESSIONS)) u_table (
             .clk, .rst(reset_i), .secret_i, .busy_o(busy), .fast_now_i, .slow_now_i, .valid_i, .key_i(key[t]),
             .peek_target_o(peek), .peek_flag_i(flag), .present_o(answer[t].present), .live_o(answer[t].live),
-            .session_o(answer[t].session), .record_o(answer[t].record), .flag_o(answer[t].flag),
-            .can_create_o(answer[t].room), .row_o(answer[t].row), .op_i(op[t]), .record_i(record[t]), .flag_i(flag_next[t]),
+            .session_o(answer[t].session), .record_o(unused_record), .flag_o(answer[t].flag),
+            .can_create_o(answer[t].room), .row_o(answer[t].row), .last_o(last[t]), .candidate_o(candidate[t]),
+            .op_i(op[t]), .same_i(same[t]), .record_i(record[t]), .flag_i(flag_next[t]),
             .event_valid_o(event_valid_o[t]), .event_kind_o(event_o[t].kind), .event_renewed_o(event_o[t].renewed),
             .event_session_o(event_o[t].session),
             .event_record_o(event_o[t].record), .event_key_o(event_o[t].key), .host_req_i(host_request_i[t].request),
@@ -192,7 +230,7 @@ module binding_stage
         assign status_o[t].ready = !busy;
         assign status_o[t].used  = 17'(used);
         assign status_o[t].stash = 8'(stash);
-        wire logic unused_table = &{1'b0, peek};
+        wire logic unused_table = &{1'b0, peek, unused_record};
         bucket_counter #(.FIRST(t * 2 ** $bits(bucket_t))) u_refused (
             .clk, .rst, .init_i, .valid_i(event_valid_o[t] && event_o[t].kind == BINDING_REFUSED),
             .bucket_i(event_o[t].record.bucket), .cfg_i, .cfg_rdata_o(cfg_counts[t]));
@@ -206,12 +244,9 @@ module binding_stage
     bound_e  bound;
     target_t target;
     binding_decision u_decision (
-        .consult_i(consult), .asks_i(side_q.asks), .tracks_i(tracks), .sticky_i(side_q.sticky), .admits_i(admits),
-        .owner_binds_i(binds), .owner_i(owner_q), .rule_i(side_q.rule), .bucket_i(bucket_q), .until_half_open_i(half_open),
-        .until_reset_i(reset), .until_established_i(established), .until_closing_i(closing), .until_flow_i(flow),
-        .until_affinity_i(affinity), .connection_live_i(answer[0].live), .connection_i(answer[0].record),
-        .connection_op_o(op[0]), .connection_o(record[0]), .affinity_live_i(answer[1].live),
-        .affinity_leave_i(answer[1].flag), .affinity_i(answer[1].record), .affinity_op_o(op[1]), .affinity_o(record[1]),
+        .terms_i(terms), .connection_last_i(last[0]), .connection_i(candidate[0]), .connection_op_o(op[0]),
+        .connection_same_o(same[0]), .connection_o(record[0]), .affinity_last_i(last[1]), .affinity_i(candidate[1]),
+        .affinity_leave_i(answer[1].flag), .affinity_op_o(op[1]), .affinity_same_o(same[1]), .affinity_o(record[1]),
         .bound_o(bound), .target_o(target));
     always_comb begin
         flag_next = {(op[1] == BINDING_CREATE) ? owner_draining : answer[1].flag, 1'b0};
@@ -223,13 +258,13 @@ module binding_stage
         draining_o <= drains;
         handover_o <= handover_q;
         bad_o      <= bad_q;
-        found_o    <= {consult && side_q.sticky && answer[1].live, consult && answer[0].live};
+        found_o    <= {terms.sticky && answer[1].live, terms.consult && answer[0].live};
         for (int t = 0; t < 2; t++) begin
             refused_o[t] <= op[t] == BINDING_CREATE && !(answer[t].present || answer[t].room);
             made_o[t]    <= '{valid: op[t] == BINDING_CREATE && (answer[t].present || answer[t].room),
                               session: answer[t].session, row: answer[t].row};
         end
     end
-    wire logic unused = &{1'b0, rule_entry_i, side_q};
+    wire logic unused = &{1'b0, rule_entry_i, side_late};
 endmodule
 `resetall

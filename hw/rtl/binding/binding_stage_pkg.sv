@@ -67,6 +67,25 @@ package binding_stage_pkg;
         logic embedded; // an ICMP error: it never changes any binding
     } asks_t;
 
+    // What is known of a packet when its bindings are, worked out a cycle before.
+    typedef struct packed {
+        logic    consult;       // the frame comes as far as the binding tables
+        logic    tcp, opens, quiet, embedded;  // asks_t
+        logic    opens_tcp;     // opens a connection of TCP
+        logic    rst, fin;      // the first of them that counts
+        logic    data;          // TCP that neither opens nor ends
+        logic    sticky;        // consult, and the rule has affinity
+        logic    owner_binds;
+        logic    admits;        // the owner binds, and the rule is not draining
+        logic    may_make;      // consult, opens, and the rule tracks
+        logic    may_stick;     // sticky, opens and admits
+        target_t owner;
+        rule_t   rule;
+        bucket_t bucket;
+        // when a binding ends from now on: by the state it was in; that is made; of affinity
+        ticks_t  if_half_open, if_closing, if_other, if_made, if_affinity;
+    } decision_terms_t;
+
     // Which binding decided.
     typedef enum logic [1:0] {
         BOUND_NOT,

@@ -7,6 +7,8 @@
 //          present: the one CREATE would get), `record_o`, `flag_o` (`peek_flag_i`, or `flag_i` of the packet that wrote the record, if that
 //          was nine cycles ago or less), `can_create_o`, `row_o` (for undo). Same cycle, combinational: `op_i`, `record_i`, `flag_i`.
 //            WRITE   writes the record.   CREATE  the same if present (the session stays), else under a new session.   DELETE  the record is FREE.
+//          A WRITE with `same_i` (`record_i` is what is there) takes no turn of the memory. `live_o` and `record_o` are those of `candidate_o[last_o]`;
+//          who needs the answer for a long way takes the two, which are there from the beginning of the cycle, and chooses late.
 //          What a packet does is seen by the packet of the next cycle and all after it. Nothing stalls.
 // Events   one a cycle at most, from three cycles after the operation on: CREATED (CREATE of a key without live record), CHANGED (CREATE over
 //          a live one, WRITE of another state), REMOVED (DELETE, expiry, undo, host), REFUSED (CREATE without room). Those of packets come first; none is lost.
@@ -53,7 +55,10 @@ module binding_table
     output logic                          flag_o,
     output logic                          can_create_o,
     output logic [ROW_BITS-1:0]           row_o,
+    output logic                          last_o,
+    output binding_candidate_t [1:0]      candidate_o,
     input  wire binding_op_e              op_i,
+    input  wire logic                     same_i,
     input  wire binding_record_t          record_i,
     input  wire logic                     flag_i,
     // events
@@ -132,8 +137,8 @@ module binding_table
     assign can_create_o = room && supply_any;
     binding_lookup #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS)) u_lookup (
         .clk, .rst, .busy_i(busy_o), .fast_now_i, .slow_now_i, .fill_i(fill), .fill_data_i(fill_data),
-        .valid_i, .key_i, .peek_target_o, .peek_flag_i, .present_o, .live_o, .session_o, .record_o, .flag_o, .row_o,
-        .op_i, .record_i, .flag_i, .can_create_i(can_create_o), .new_session_i(supply_session),
+        .valid_i, .key_i, .peek_target_o, .peek_flag_i, .present_o, .live_o, .session_o, .record_o, .flag_o, .row_o, .last_o,
+        .candidate_o, .op_i, .same_i, .record_i, .flag_i, .can_create_i(can_create_o), .new_session_i(supply_session),
         .slot_rows_o(lookup_rows), .slot_words_i(lookup_words),
         .stash_key_o(stash_key), .stash_hit_i(stash_hit), .stash_session_i(stash_session),
         .read_session_o(record_session), .read_record_i(lookup_record),
