@@ -66,8 +66,18 @@ impl Bench {
         traffic(self);
         let mut next = self.board.model.clone();
         next.commit(tables.clone());
-        self.board.begin_switch(&self.device.nic(), next);
+        self.begin_switch(next);
         self.nic.commit().expect("tables are committed");
+        self.end_switch();
+    }
+
+    /// From now on frames may be decided by the tables of `next`: for commits past [`Bench::commit`].
+    pub fn begin_switch(&mut self, next: Model) {
+        self.board.begin_switch(&self.device.nic(), next);
+    }
+
+    /// Frames that come in from now on are decided by the new tables.
+    pub fn end_switch(&mut self) {
         self.board.end_switch(&self.device.nic());
     }
 

@@ -10,7 +10,15 @@ use hashgate_tables::{BUCKETS, KeyMask, Mac, MatchSlot, Rule, Tables, Target};
 use hashgate_tests::scene::{self, MAP, RULE, TARGET, VIP_ID, VIP4, ip4, tagged, tcp, tcp4, udp4};
 use hashgate_tests::{Bench, for_each_build};
 
-for_each_build!(all_tables_switch_at_once, loading_does_not_disturb, an_unverified_commit_changes_nothing);
+for_each_build!(
+    all_tables_switch_at_once,
+    loading_does_not_disturb,
+    an_unverified_commit_changes_nothing,
+    a_check_of_a_part_verifies_nothing,
+    a_check_of_nothing_ends,
+    what_is_no_table_is_not_committed,
+    shadows_wait_for_frames_of_the_old_generation,
+);
 
 /// Two sets of tables that have nothing in common: any mixture of them discards the frame, delivers it by another rule or
 /// to a third queue.
@@ -113,4 +121,114 @@ fn an_unverified_commit_changes_nothing(build: Build) {
     assert_eq!(bench.one(0, &tcp4(80, ACK)).target, Some(2));
     assert!(!bench.nic.faults().commit_refused);
     bench.compare_counters();
+}
+
+/// Reads so many words of the shadow of a table back and gives their CRC.
+fn check(bench: &Bench, table: Table, first: u32, count: u32, expected: u32) -> u32 {
+    let registers = bench.nic.registers();
+    registers.set_table_select(TableSelect { id: table as u8, ..TableSelect::default() });
+    registers.set_check_first(first);
+    registers.set_check_count(count);
+    registers.set_check_expect(expected);
+    registers.set_check(true);
+    let polls = (0..10_000).take_while(|_| registers.status().check_busy).count();
+    assert!(polls < 10_000, "the check of {count} words of {table:?} does not end");
+    registers.check_crc()
+}
+
+/// Commits one table or map past the driver; whether the NIC did.
+fn commits(bench: &mut Bench, tables: u8, map: Option<u8>) -> bool {
+    let registers = bench.nic.registers();
+    let generation = registers.generation();
+    for word in 0..3 {
+        let bit = map.filter(|map| usize::from(map / 32) == word).map_or(0, |map| 1 << (map % 32));
+        registers.set_commit_maps(word, bit);
+    }
+    registers.set_commit(tables);
+    let done = registers.generation() != generation;
+    assert_eq!(bench.nic.faults().commit_refused, !done, "refused or done");
+    bench.nic.clear_faults();
+    done
+}
+
+fn a_check_of_a_part_verifies_nothing(build: Build) {
+    let mut bench = Bench::new(build, 10);
+    let scene = scene::tables(&bench.limits());
+    bench.load(&scene);
+    let words = 2 * u32::from(bench.limits().targets);
+    let (base, half) = (2048 * u32::from(MAP), BUCKETS as u32 / 2);
+    for (table, first, count, whole) in [
+        (Table::Target, 0, words - 1, false),
+        (Table::Target, 1, words - 1, false),
+        (Table::Target, 1, words, false),
+        (Table::Target, 0, words, true),
+        (Table::Map, base, half - 1, false),
+        (Table::Map, base + 1, half - 1, false),
+        (Table::Map, base + 1, half, false),
+        (Table::Map, base, half, true),
+    ] {
+        let map = (table == Table::Map).then_some(MAP);
+        // A write makes the shadow unverified.
+        let registers = bench.nic.registers();
+        registers.set_table_select(TableSelect { id: table as u8, ..TableSelect::default() });
+        registers.set_table_index(first);
+        let word = registers.table_data();
+        registers.set_table_index(first);
+        registers.set_table_data(word);
+        let crc = check(&bench, table, first, count, 0);
+        assert_eq!(check(&bench, table, first, count, crc), crc);
+        assert!(bench.nic.registers().check_result(), "the CRC was as expected");
+        let tables = if map.is_none() { 1 << table as u8 } else { 0 };
+        assert_eq!(commits(&mut bench, tables, map), whole, "{table:?}: {count} words from {first} on");
+    }
+}
+
+fn a_check_of_nothing_ends(build: Build) {
+    let mut bench = Bench::new(build, 11);
+    let tables = scene::tables(&bench.limits());
+    bench.load(&tables);
+    assert_eq!(check(&bench, Table::Target, 0, 0, 0), 0, "CRC-32 of no bytes");
+    assert!(!commits(&mut bench, 1 << Table::Target as u8, None), "nothing was verified");
+}
+
+fn what_is_no_table_is_not_committed(build: Build) {
+    let mut bench = Bench::new(build, 12);
+    let tables = scene::tables(&bench.limits());
+    bench.load(&tables);
+    for bit in [6, 7] {
+        assert!(!commits(&mut bench, 1 << bit, None), "bit {bit}");
+    }
+}
+
+/// Right after a commit the former tables are the shadow, and frames that were inside still need them.
+fn shadows_wait_for_frames_of_the_old_generation(build: Build) {
+    let mut bench = Bench::new(build, 13);
+    let mut tables = scene::tables(&bench.limits());
+    bench.load(&tables);
+    for n in 0..20u8 {
+        tables.targets.insert(TARGET, Target::deliver(100 + n));
+        bench.nic.stage_unchecked(&tables).expect("staged");
+        for _ in 0..400 {
+            bench.receive(0, &udp4(80, 9));
+        }
+        bench.run(100);
+        let mut next = bench.board.model.clone();
+        next.commit(tables.clone());
+        let registers = bench.nic.registers();
+        registers.set_table_select(TableSelect { id: Table::Target as u8, ..TableSelect::default() });
+        registers.set_table_index(2 * u32::from(TARGET));
+        for word in 0..3 {
+            registers.set_commit_maps(word, 0);
+        }
+        bench.begin_switch(next);
+        let registers = bench.nic.registers();
+        registers.set_commit(1 << Table::Target as u8);
+        registers.set_table_data(0);
+        bench.end_switch();
+        let events = bench.settle();
+        let queues = |queue| events.iter().filter(|e| e.queue == queue).count();
+        let old = if n == 0 { scene::QUEUE } else { 99 + n };
+        assert_eq!(queues(old) + queues(100 + n), 400, "commit {n}");
+        assert!(queues(old) > 0 && queues(100 + n) > 0, "commit {n} happened under traffic");
+    }
 }

@@ -125,6 +125,11 @@ fn bad_frames_harm_no_neighbour(build: Build) {
         assert_eq!((seen[0], seen[2]), ((Reason::Map, Some(RULE)), (Reason::Map, Some(RULE))), "{reason}");
         assert_eq!(seen[1].0, *reason, "{} bytes", frame.len());
     }
+    // The longest frames are good.
+    for length in 9010..=9022 {
+        let event = bench.one(0, &good(length));
+        assert_eq!((event.reason, usize::from(event.length)), (Reason::Map, length));
+    }
     // And all of them at once, back to back.
     for (_, frame, error) in &bad {
         if *error { bench.receive_bad(0, frame) } else { bench.receive(0, frame) }

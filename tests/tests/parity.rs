@@ -11,7 +11,16 @@ use hashgate_tables::{Mac, Tables, Target};
 use hashgate_tests::scene::{self, DEDICATED4, MAP, RULE, TARGET, ip4, tcp, tcp4};
 use hashgate_tests::{Bench, for_each_build};
 
-for_each_build!(zone_table, multicast_filter, vip_table, rule_table, target_table, bucket_map, bucket_flags);
+for_each_build!(
+    zone_table,
+    multicast_filter,
+    vip_table,
+    rule_table,
+    each_word_of_a_rule,
+    target_table,
+    bucket_map,
+    bucket_flags
+);
 
 const GROUP: Mac = Mac([0x01, 0, 0x5e, 1, 2, 3]);
 
@@ -52,6 +61,11 @@ fn scene(bench: &Bench) -> Tables {
 
 /// Spoils the parity of a whole table (or of the scene's map) with a commit that changes one entry of it elsewhere.
 fn spoilt(build: Build, table: Table, change: impl FnOnce(&mut Tables)) -> Bench {
+    spoilt_words(build, table, None, change)
+}
+
+/// The same with one word of the table only.
+fn spoilt_words(build: Build, table: Table, word: Option<u32>, change: impl FnOnce(&mut Tables)) -> Bench {
     let mut bench = Bench::new(build, 21);
     let tables = scene(&bench);
     bench.load(&tables);
@@ -64,7 +78,10 @@ fn spoilt(build: Build, table: Table, change: impl FnOnce(&mut Tables)) -> Bench
     // What the driver has checked last is the one table that changed.
     let (first, count) = (registers.check_first(), registers.check_count());
     assert_eq!(registers.table_select().id, table as u8);
-    rewrite(&bench, table, first, count, true);
+    match word {
+        None => rewrite(&bench, table, first, count, true),
+        Some(word) => rewrite(&bench, table, first + word, 1, true),
+    }
     registers.set_check(true);
     while registers.status().check_busy {}
     assert!(registers.check_result(), "parity is no content");
@@ -139,6 +156,16 @@ fn rule_table(build: Build) {
     assert_discards(&mut bench);
     assert_spares(&bench, &dedicated(), Reason::Dedicated);
     assert_recovers(bench);
+}
+
+fn each_word_of_a_rule(build: Build) {
+    for word in 0..Table::Rule.words() {
+        let at = u32::from(RULE) * Table::Rule.stride() + word;
+        let mut bench = spoilt_words(build, Table::Rule, Some(at), |tables| {
+            tables.rules.insert(40, scene::rule(MAP));
+        });
+        assert_discards(&mut bench);
+    }
 }
 
 fn target_table(build: Build) {

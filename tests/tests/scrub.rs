@@ -47,6 +47,13 @@ fn finds_a_changed_owner(build: Build) {
     bench.sim().upset_map(0, u32::from(MAP) * WORDS, 1);
     bench.run(ROUND);
     assert!(!bench.nic.faults().scrub);
+    // Nor is an active map before the pause is over.
+    bench.nic.registers().set_scrub_interval(1 << 30);
+    bench.run(ROUND);
+    bench.sim().upset_map(1, u32::from(MAP) * WORDS, 0b11);
+    bench.run(ROUND);
+    assert!(!bench.nic.faults().scrub);
+    bench.sim().upset_map(1, u32::from(MAP) * WORDS, 0b11);
     // Nothing is scrubbed while the scrubber is off.
     bench.nic.registers().set_scrub_interval(0);
     bench.run(ROUND);

@@ -2,9 +2,10 @@
 //! What settings, flags, lease and full buffers do, one by one.
 
 use hashgate_packets::builder::{ACK, Arp, Frame, HEARTBEAT, Icmp, Ip4, Payload, SYN, Upper};
-use hashgate_regs::defs::{Reason, Verdict};
+use hashgate_regs::defs::{Reason, Table, Verdict};
+use hashgate_regs::registers::TableSelect;
 use hashgate_sim::{Build, Ready, SimNic, WireFrame};
-use hashgate_tables::{BucketFlags, Mac, NOBODY, OtherIp, Target};
+use hashgate_tables::{BUCKETS, BucketFlags, Mac, NOBODY, OtherIp, Target};
 use hashgate_tests::scene::{
     self, CLIENT_MAC, CLIENT4, CLUSTER, DEDICATED4, DEFAULT_TARGET, MAP, QUEUE, RULE, STATION, TARGET, VIP4, ip4,
     tagged, tcp, tcp4, udp4,
@@ -25,6 +26,7 @@ for_each_build!(
     control_buffer_fills,
     wire_buffer_fills,
     overrun_is_counted,
+    no_counters_beyond_their_tables,
 );
 
 fn bench(build: Build) -> Bench {
@@ -56,6 +58,15 @@ fn destination_macs(build: Build) {
         [a, b, c, (other, other_reason), (group, group_reason)]
     };
     check(&mut bench, with(Reason::NotMyMac, Reason::NotMyMac));
+    // A third of an address that is ours is not enough.
+    for ours in [STATION, CLUSTER, Mac::BROADCAST] {
+        for third in 0..3 {
+            let mut mac = other;
+            mac.0[2 * third..2 * third + 2].copy_from_slice(&ours.0[2 * third..2 * third + 2]);
+            let wanted = if [STATION, CLUSTER].contains(&mac) { Reason::Map } else { Reason::NotMyMac };
+            assert_eq!(bench.one(0, &to(mac, &good)).reason, wanted, "{mac}");
+        }
+    }
     tables.settings.all_multicast = true;
     bench.set_settings(&tables.settings);
     check(&mut bench, with(Reason::NotMyMac, Reason::Map));
@@ -143,6 +154,7 @@ fn lease(build: Build) {
         }
     };
     let start = bench.nic.time_ns();
+    assert!(start < 1_000_000_000, "time counts from the reset on: {start} ns");
     bench.nic.arm_lease(start + step);
     expect(&mut bench, true);
     bench.nic.renew_lease(start + 2 * step);
@@ -360,4 +372,30 @@ fn overrun_is_counted(build: Build) {
     assert_eq!(events + lost, each * u64::from(ports), "every frame has an event or is counted as lost");
     assert_eq!(lost > 0, ports > 1, "one port never offers more than the pipeline takes; {lost} lost");
     assert_eq!(bench.nic.counters().received().packets, events);
+}
+
+fn no_counters_beyond_their_tables(build: Build) {
+    let mut bench = bench(build);
+    // Reason 0 never counts, so the first entries that do are those of rule 0 and target 0.
+    let mut tables = scene::tables(&bench.limits());
+    tables.targets.insert(0, Target::deliver(1));
+    tables.rules.insert(0, scene::rule(MAP));
+    tables.maps.insert(MAP, vec![0; BUCKETS]);
+    for slot in tables.slots.iter_mut().flatten() {
+        slot.rule = 0;
+    }
+    bench.commit(&tables, |_| {});
+    bench.settle();
+    let event = bench.one(0, &tcp4(80, SYN));
+    assert_eq!((event.rule, event.target), (Some(0), Some(0)));
+    for (table, entries) in [(Table::CountRule, 128), (Table::CountTarget, u32::from(bench.limits().targets))] {
+        let read = |entry: u32| {
+            let registers = bench.nic.registers();
+            registers.set_table_select(TableSelect { id: table as u8, active: true, ..TableSelect::default() });
+            registers.set_table_index(4 * entry);
+            registers.table_data()
+        };
+        assert!(read(0) > 0, "{table:?}");
+        assert_eq!(read(entries), 0, "{table:?}: there is no entry {entries}");
+    }
 }
