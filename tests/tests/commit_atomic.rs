@@ -16,6 +16,7 @@ for_each_build!(
     an_unverified_commit_changes_nothing,
     a_check_of_a_part_verifies_nothing,
     a_check_of_nothing_ends,
+    the_first_check_is_as_good_as_the_next,
     what_is_no_table_is_not_committed,
     shadows_wait_for_frames_of_the_old_generation,
 );
@@ -189,6 +190,15 @@ fn a_check_of_nothing_ends(build: Build) {
     bench.load(&tables);
     assert_eq!(check(&bench, Table::Target, 0, 0, 0), 0, "CRC-32 of no bytes");
     assert!(!commits(&mut bench, 1 << Table::Target as u8, None), "nothing was verified");
+}
+
+/// Whatever the registers of the check held at power-on.
+fn the_first_check_is_as_good_as_the_next(build: Build) {
+    for power_on in 1..=4 {
+        let bench = Bench::new(build, power_on);
+        let first = check(&bench, Table::Target, 0, 8, 0);
+        assert_eq!(first, check(&bench, Table::Target, 0, 8, 0), "power-on {power_on}");
+    }
 }
 
 fn what_is_no_table_is_not_committed(build: Build) {
