@@ -225,8 +225,9 @@ module table_formal
         if (rst) valid_q <= '0;
     end
     assume property (@(posedge clk) op == BINDING_NONE || (OPERATIONS && valid_q[10]));
+    assume property (@(posedge clk) op == BINDING_NONE || op == BINDING_WRITE || op == BINDING_CREATE || op == BINDING_DELETE);
     assume property (@(posedge clk) (op != BINDING_WRITE && op != BINDING_DELETE) || present);
-    assume property (@(posedge clk) op != BINDING_CREATE || record.state != BINDING_FREE);
+    assume property (@(posedge clk) !(op == BINDING_CREATE || op == BINDING_WRITE) || record.state != BINDING_FREE);
     assume property (@(posedge clk) record.state <= BINDING_FLOW && host_record.state <= BINDING_FLOW);
     assume property (@(posedge clk) host_record.state != BINDING_FREE);
     assign answered = valid_q[10] && key_q[10] == mine_q;
@@ -283,6 +284,9 @@ module table_formal
         end
     end
 
+    logic peek_flag_q;  // one cycle before the answer
+    always_ff @(posedge clk) peek_flag_q <= peek_flag;
+
     // ---- answers -------------------------------------------------------------------------------------------------------------------
     logic alive;
     assign alive = last_q ? record_q.state != BINDING_FREE : binding_live(record_q.state, record_q.expires, fast_1, slow_1);
@@ -290,7 +294,7 @@ module table_formal
     `HG_ASSERT(session_stays, !(answered && here_q) || session == session_q)
     `HG_ASSERT(record_last_written, !(answered && here_q) || answer == record_q)
     `HG_ASSERT(live_by_clock, !answered || live == (here_q && alive))
-    `HG_ASSERT(flag_of_writer, !answered || answer_flag == ((here_q && age_q <= 4'd9) ? flag_q : peek_flag))
+    `HG_ASSERT(flag_of_writer, !answered || answer_flag == ((here_q && age_q <= 4'd9) ? flag_q : peek_flag_q))
 
     // ---- removals --------------------------------------------------------------------------------------------------------------------
     `HG_ASSERT(removed_once, !removed || here_q)

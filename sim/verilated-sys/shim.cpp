@@ -239,7 +239,7 @@ void get_key(const Port &port, uint32_t *key) {
 
 // Cycles from key to answer, and from the target that is peeked at to the flag.
 constexpr unsigned TABLE_LATENCY = 10;
-constexpr unsigned PEEK_LATENCY = 2;
+constexpr unsigned PEEK_LATENCY = 1;
 
 template <class Core>
 struct Table final : hg_table {
@@ -323,7 +323,7 @@ struct Table final : hg_table {
             out.record = c.record_o;
         }
         if (op) {
-            c.op_i = op;
+            c.op_i = 1 << (op - 1);
             c.eval();
         }
         out.event = c.event_valid_o ? 1 + c.event_kind_o : 0;

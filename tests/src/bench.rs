@@ -164,13 +164,12 @@ impl Bench {
 
     /// Lets stopped time go on by at least `ns` nanoseconds, and at most 100 more. No frame may be inside.
     pub fn let_time_pass(&mut self, ns: u64) {
-        /// Nanoseconds a cycle, 8.24 fixed point.
-        const FAST: u32 = 200 << 24;
-        const SLOW: u32 = 1 << 24;
-        /// What may pass while a register is written at the fast pace.
-        const MARGIN: u64 = 40_000;
+        /// Nanoseconds a cycle, 8.24 fixed point, and how long before the end a pace is left: what passes at it while
+        /// registers are read and written, at most.
+        const PACES: [(u32, u64); 3] = [(200 << 24, 20_000), (20 << 24, 2_000), (1 << 24, 0)];
         let end = self.nic.time_ns() + ns;
-        for (increment, until) in [(FAST, end.saturating_sub(MARGIN)), (SLOW, end)] {
+        for (increment, margin) in PACES {
+            let until = end.saturating_sub(margin);
             self.nic.registers().set_time_increment(increment);
             while let Some(left) = until.checked_sub(self.nic.time_ns()).filter(|left| *left > 0) {
                 let cycles = left / u64::from(increment >> 24);

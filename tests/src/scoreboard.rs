@@ -16,6 +16,7 @@
 //!   and none by the old ones after the first one by the new ones.
 //! * The counters that follow from all this are kept, to be compared with those of the NIC.
 
+use hashgate_model::bindings::Effect;
 use hashgate_model::{BindingKey, Clocks, Count, Counters, Decision, Made, Nic as Model, Table, TxResult};
 use hashgate_packets::coverage::{Bin, Coverage};
 use hashgate_packets::random::What;
@@ -101,6 +102,24 @@ pub struct PortCounts {
     pub aborted: u64,
 }
 
+/// A binding that a frame made which a late check discarded: gone now or soon, if it has not been used since.
+struct Going {
+    made: Made,
+    /// Another frame has written it since. If the binding is fresh again, made anew by a third frame, only the NIC knows
+    /// whether it had looked at it before.
+    written: bool,
+}
+
+/// A binding that a late check takes back.
+pub struct TakenBack {
+    /// In which table.
+    pub table: Table,
+    /// Which.
+    pub key: BindingKey,
+    /// Whether the NIC must have taken it back, unless it says that it could not. If not, it may have.
+    pub certain: bool,
+}
+
 /// A commit in progress.
 struct Switch {
     next: Model,
@@ -138,8 +157,7 @@ pub struct Scoreboard {
     /// Data and control buffer to the host, then that of each wire port.
     fill: Vec<Fill>,
     events: Vec<VerdictEvent>,
-    /// Bindings that frames made which late checks discarded: gone now or soon.
-    going: Vec<Made>,
+    going: Vec<Going>,
 }
 
 impl Scoreboard {
@@ -364,6 +382,12 @@ impl Scoreboard {
             self.coverage.meet(&decision);
         }
         self.model.count(&counted);
+        for (table, lookup) in Table::ALL.into_iter().zip(&decision.lookups) {
+            let written = lookup.filter(|lookup| lookup.effect != Effect::Keep);
+            for going in self.going.iter_mut().filter(|going| going.made.key(table).is_some()) {
+                going.written |= going.made.key(table) == written.map(|lookup| lookup.key).as_ref();
+            }
+        }
         let mut made = None;
         for model in self.models() {
             let begun = model.begin(&decision, event.refused);
@@ -373,7 +397,8 @@ impl Scoreboard {
         }
         if decision.is_late() {
             let made = made.into_iter().flat_map(Made::by_table);
-            self.going.extend(made.filter(|made| Table::ALL.iter().any(|table| made.key(*table).is_some())));
+            let made = made.filter(|made| Table::ALL.iter().any(|table| made.key(*table).is_some()));
+            self.going.extend(made.map(|made| Going { made, written: false }));
         }
         if entered {
             let place = buffer(&decision).expect("it entered one");
@@ -385,26 +410,32 @@ impl Scoreboard {
 
     /// Bindings that late checks take back, if they have not been used since: what became of them is for
     /// [`Scoreboard::settle_going`] to say once no frame is inside.
-    pub fn going(&self) -> Vec<(Table, BindingKey)> {
-        let of_table = |made: &Made, table| made.key(table).map(|key| (table, *key));
-        let keys = self.going.iter().flat_map(|made| Table::ALL.map(|table| of_table(made, table))).flatten();
-        let fresh = |(table, key): &(Table, BindingKey)| {
-            self.model.bindings().find(*table, key).is_some_and(|binding| binding.fresh)
-        };
-        keys.filter(fresh).collect()
+    pub fn going(&self) -> Vec<TakenBack> {
+        let mut all: Vec<TakenBack> = Vec::new();
+        for Going { made, written } in &self.going {
+            for table in Table::ALL {
+                let fresh = |key: &&BindingKey| self.model.bindings().find(table, key).is_some_and(|b| b.fresh);
+                let Some(key) = made.key(table).filter(fresh) else { continue };
+                match all.iter_mut().find(|known| (known.table, &known.key) == (table, key)) {
+                    Some(known) => known.certain |= !written,
+                    None => all.push(TakenBack { table, key: *key, certain: !written }),
+                }
+            }
+        }
+        all
     }
 
-    /// All of them are gone but `kept`, which the NIC says it could not take back.
+    /// All of them are gone but `kept`, which the NIC still has.
     pub fn settle_going(&mut self, kept: &[(Table, BindingKey)]) {
-        self.going.retain(|made| !kept.iter().any(|(table, key)| made.key(*table) == Some(key)));
+        self.going.retain(|going| !kept.iter().any(|(table, key)| going.made.key(*table) == Some(key)));
         self.take_back(|_| true);
         self.going.clear();
     }
 
     fn take_back(&mut self, when: impl Fn(&Made) -> bool) {
-        let (gone, going) = std::mem::take(&mut self.going).into_iter().partition(when);
+        let (gone, going) = std::mem::take(&mut self.going).into_iter().partition(|going| when(&going.made));
         self.going = going;
-        for made in gone {
+        for Going { made, .. } in gone {
             for model in self.models() {
                 model.take_back(made);
             }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bindings on the NIC: what packets, the host and time do to them, and what they do to packets.
 
-use hashgate_nic::{Binding, BindingEventKind, BindingKey, BindingRecord, BindingTable, NicError};
+use hashgate_nic::{
+    Binding, BindingClocks, BindingEventKind, BindingKey, BindingRecord, BindingTable, Copied, NicError,
+};
 use hashgate_packets::builder::{ACK, FIN, RST, SYN, Tcp, Udp, Upper};
 use hashgate_regs::defs::{BindingState, Reason, Track, Verdict};
 use hashgate_sim::Build;
@@ -17,6 +19,7 @@ for_each_build!(
     time_ends_bindings,
     late_errors_take_bindings_back,
     the_host_inserts_and_removes,
+    bindings_are_copied_to_another_nic,
     bad_bindings_are_refused,
     events_tell_everything,
     a_full_table_refuses_and_keeps,
@@ -236,6 +239,48 @@ fn the_host_inserts_and_removes(build: Build) {
     bench.nic.insert_binding(BindingTable::Connection, &key(4001), &record).expect("room");
     bench.nic.flush_bindings(0x0123_4567_89ab_cdef_0011_2233_4455_6677).expect("flushed");
     assert_eq!(bench.nic.bindings(BindingTable::Connection).expect("a dump"), []);
+}
+
+/// A bucket of UDP moves from one NIC to another: flows that run stay, others are the new owner's.
+fn bindings_are_copied_to_another_nic(build: Build) {
+    let mut old = bench(build, |_| {});
+    for port in 7000..7003 {
+        old.one(0, &datagram(CLIENT4, port));
+    }
+    let theirs = old.nic.binding_clocks();
+    let mut dump = old.nic.bindings(BindingTable::Connection).expect("a dump");
+    assert_eq!(dump.len(), 3);
+    let left = theirs.left(&dump[0].record).expect("it lives");
+
+    // Here ticks are longer, and the target is another member.
+    let mut new = Bench::new(build, 22);
+    new.stop_time();
+    new.nic.set_binding_ticks(21, 33).expect("ticks");
+    let mut tables = tables(&new);
+    let host = tables.targets.insert(TARGET, Target::discard()).expect("the scene's");
+    tables.targets.insert(OTHER, host);
+    tables.maps.insert(MAP, vec![OTHER; BUCKETS]);
+    new.load(&tables);
+    // One has ended meanwhile, one is here already.
+    dump[1].record.expires = theirs.slow;
+    let copied = new.nic.copy_bindings(BindingTable::Connection, &dump[2..], &theirs).expect("room");
+    assert_eq!(copied, Copied { made: 1, ..Copied::default() });
+    let copied = new.nic.copy_bindings(BindingTable::Connection, &dump, &theirs).expect("room");
+    assert_eq!(copied, Copied { made: 1, present: 1, ended: 1, refused: 0 });
+
+    let ours = new.nic.binding_clocks();
+    let here = new.nic.find_binding(BindingTable::Connection, &dump[0].key).expect("an answer").expect("it is copied");
+    let ns = |clocks: &BindingClocks, ticks: u16| u64::from(ticks) * clocks.tick_ns(BindingState::Flow);
+    let (there, lasts) = (ns(&theirs, left), ns(&ours, ours.left(&here.record).expect("it lives")));
+    assert!((there..there + ours.slow_tick_ns).contains(&lasts), "{lasts} ns here, {there} ns there");
+    // What ran goes on where it was; what is new belongs to this one.
+    let of = |bench: &mut Bench, port| {
+        let event = bench.unchecked_one(0, &datagram(CLIENT4, port));
+        (event.reason, event.verdict, event.target)
+    };
+    assert_eq!(of(&mut new, 7000), (Reason::Binding, Verdict::Discard, Some(TARGET)));
+    assert_eq!(of(&mut new, 7001), (Reason::Map, Verdict::Host, Some(OTHER)));
+    assert_eq!(of(&mut new, 7002), (Reason::Binding, Verdict::Discard, Some(TARGET)));
 }
 
 fn bad_bindings_are_refused(build: Build) {

@@ -85,6 +85,8 @@ class Mutant:
     edits: list[Edit]
     by_hand: bool = False
     number: int = 0
+    # Test program and test that are known to fail on it: tried first.
+    caught_by: tuple[str, str] | None = None
 
 
 @dataclass
@@ -285,9 +287,16 @@ def generated(all_sources: dict[str, Source]) -> list[Mutant]:
 
 
 def from_patch(rtl: Path, all_sources: dict[str, Source], patch: Path) -> Mutant:
-    """The mutant that a patch describes: each place that it changes must lie in an expression."""
+    """The mutant that a patch describes: each place that it changes must lie in an expression.
+
+    Before the diff: a description, and `Caught by: PROGRAM TEST` if a test is known to fail on it.
+    """
     text = patch.read_text()
-    what = " ".join(line for line in text.split("\n--- ", 1)[0].splitlines() if not line.startswith("SPDX")).strip()
+    head = [line for line in text.split("\n--- ", 1)[0].splitlines() if not line.startswith("SPDX")]
+    what = " ".join(line for line in head if not line.startswith("Caught by: ")).strip()
+    caught = [tuple(line.split()[2:]) for line in head if line.startswith("Caught by: ")]
+    if any(len(names) != 2 for names in caught[:1]) or len(caught) > 1:
+        raise MutantError(f"{patch.name}: \"Caught by:\" names one test program and one test")
     names = re.findall(r"^\+\+\+ b/hw/rtl/(\S+)", text, re.M)
     if not what or not names:
         raise MutantError(f"{patch.name}: needs a description and a unified diff of files below hw/rtl")
@@ -307,7 +316,7 @@ def from_patch(rtl: Path, all_sources: dict[str, Source], patch: Path) -> Mutant
             wrong = (Path(folder) / "hw" / "rtl" / name).read_text()
             edits += _differences(patch.name, all_sources[name], wrong)
     where = ", ".join(f"{edit.file}:{all_sources[edit.file].line(edit.start)}" for edit in edits)
-    return Mutant(patch.stem, what, where, edits, by_hand=True)
+    return Mutant(patch.stem, what, where, edits, by_hand=True, caught_by=caught[0] if caught else None)
 
 
 def _differences(patch: str, source: Source, wrong: str) -> list[Edit]:

@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 from collections import Counter
@@ -109,25 +110,61 @@ def present() -> set[int]:
     return {int(number, 16) - mutate.ID_BASE for number in re.findall(r"0x(5a[0-9a-f]{6})U", text)}
 
 
-def run_tests(programs: list[Path], mutant: int | None, limits: dict[Path, float]) -> Outcome:
-    """Runs the programs until one fails."""
+def run_program(program: Path, arguments: list[str], mutant: int | None, limit: float | None) -> Outcome:
+    """Runs tests of one program until one fails."""
     began = time.monotonic()
-    for program in programs:
-        name = crate_test(program)
-        # The random tests of the binding table have only one build.
-        command = [str(program), *([] if name == "random" else ["build_512"]), "--test-threads=1"]
-        try:
-            done = subprocess.run(command, cwd=ROOT / "tests", env=environment(mutant), capture_output=True, text=True,
-                                  errors="replace", timeout=limits.get(program), check=False)
-        except subprocess.TimeoutExpired:
-            return Outcome("killed", name, "did not end", time.monotonic() - began)
-        if done.returncode != 0:
-            output = done.stdout + done.stderr
-            test = re.search(r"^test (\S+) \.\.\. FAILED", output, re.M)
-            words = re.search(r"panicked at [^\n]*\n([^\n]*)", output)
-            last = output.strip().splitlines()[-1:] or ["no output"]
-            return Outcome("killed", f"{name} {test[1] if test else ''}".strip(),
-                           words[1] if words else f"exit code {done.returncode}: {last[0]}", time.monotonic() - began)
+    name = crate_test(program)
+    running = failed = ""
+    late = threading.Event()
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        with subprocess.Popen([str(program), *arguments, "--test-threads=1", "--nocapture"], cwd=ROOT / "tests",
+                              env=environment(mutant), stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace") as process:
+            def end() -> None:
+                late.set()
+                process.kill()
+
+            timer = threading.Timer(limit, end) if limit else None
+            if timer:
+                timer.start()
+            for line in process.stdout:
+                begun = re.match(r"test (\S+) \.\.\. ", line)
+                running = begun[1] if begun else running
+                # The others need not run any more.
+                if line.rstrip().endswith("FAILED") or line.startswith("test result: FAILED"):
+                    failed = running
+                    process.kill()
+                    break
+            process.wait()
+            if timer:
+                timer.cancel()
+        seconds = time.monotonic() - began
+        if late.is_set():
+            return Outcome("killed", f"{name} {running}".strip(), "did not end", seconds)
+        if process.returncode == 0 and not running:
+            raise Trouble(f"{name} has no test {' '.join(arguments)}")
+        if process.returncode == 0 and not failed:
+            return Outcome("survived", seconds=seconds)
+        errors.seek(0)
+        output = errors.read()
+    words = re.search(r"panicked at [^\n]*\n([^\n]*)", output)
+    last = output.strip().splitlines()[-1:] or ["no output"]
+    return Outcome("killed", f"{name} {failed}".strip(), words[1] if words else f"exit code {process.returncode}: {last[0]}", seconds)
+
+
+def run_tests(programs: list[Path], mutant: int | None, limits: dict[Path, float],
+              first: tuple[str, str] | None = None) -> Outcome:
+    """Runs the test `first`, then the programs, until one fails."""
+    began = time.monotonic()
+    jobs = [(program, [first[1], "--exact"]) for program in programs if first and crate_test(program) == first[0]]
+    if first and not jobs:
+        raise Trouble(f"no test program is called {first[0]}, as a patch has it")
+    # The random tests of the binding table have only one build.
+    jobs += [(program, [] if crate_test(program) == "random" else ["build_512"]) for program in programs]
+    for program, arguments in jobs:
+        outcome = run_program(program, arguments, mutant, limits.get(program))
+        if outcome.state == "killed":
+            outcome.seconds = time.monotonic() - began
+            return outcome
     return Outcome("survived", seconds=time.monotonic() - began)
 
 
@@ -226,7 +263,7 @@ def run(arguments: argparse.Namespace) -> int:
     outcomes: dict[str, Outcome] = {}
 
     def one(mutant: mutate.Mutant) -> None:
-        outcome = run_tests(programs, mutant.number, limits)
+        outcome = run_tests(programs, mutant.number, limits, mutant.caught_by)
         if outcome.state == "survived" and mutant.key in reasons:
             outcome.state, outcome.words = "explained", reasons[mutant.key]
         outcomes[mutant.key] = outcome

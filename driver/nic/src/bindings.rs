@@ -118,12 +118,30 @@ impl BindingClocks {
         now.wrapping_add(ticks)
     }
 
+    /// Length of a tick of the clock that ends bindings in `state`, ns.
+    pub fn tick_ns(&self, state: BindingState) -> u64 {
+        if is_fast(state) { self.fast_tick_ns } else { self.slow_tick_ns }
+    }
+
     /// Ticks that are left of a binding; `None` if it has ended.
     pub fn left(&self, record: &BindingRecord) -> Option<u16> {
         let now = if is_fast(record.state) { self.fast } else { self.slow };
         let left = record.expires.wrapping_sub(now);
         (1..=Timeouts::MAX + 1).contains(&left).then_some(left)
     }
+}
+
+/// What became of bindings that were to be copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// They are here now.
+    pub made: usize,
+    /// There was a binding with the key already; it stays as it is.
+    pub present: usize,
+    /// Their time was over.
+    pub ended: usize,
+    /// There was no room.
+    pub refused: usize,
 }
 
 /// Whether bindings in `state` go by the fast clock.
@@ -230,6 +248,46 @@ impl Nic {
         key: &BindingKey,
         record: &BindingRecord,
     ) -> Result<Binding, NicError> {
+        match self.insert(table, key, record)? {
+            Outcome::Ok => self.read_binding(),
+            Outcome::No => Err(NicError::Binding(format!("there is a binding of {key:?} already: remove it first"))),
+            Outcome::Full => Err(NicError::BindingsFull { table }),
+        }
+    }
+
+    /// Copies bindings of another member, which it had when its clocks said `theirs`, so that packets of flows that
+    /// move here without a sign of their beginning (UDP, masked keys) are decided as there. Each lasts as long as it
+    /// would there, to a tick. Both must know its target and rule by the same numbers.
+    ///
+    /// # Errors
+    /// As for [`Nic::insert_binding`], but for keys that are present and a table that is full, which are counted. Those
+    /// copied before stay.
+    pub fn copy_bindings(
+        &mut self,
+        table: BindingTable,
+        bindings: &[Binding],
+        theirs: &BindingClocks,
+    ) -> Result<Copied, NicError> {
+        let mut copied = Copied::default();
+        for Binding { key, record, .. } in bindings {
+            let ours = self.binding_clocks();
+            let Some(left) = theirs.left(record) else {
+                copied.ended += 1;
+                continue;
+            };
+            let left_ns = u64::from(left) * theirs.tick_ns(record.state);
+            let ticks = left_ns.div_ceil(ours.tick_ns(record.state)).min(u64::from(Timeouts::MAX)) as u16;
+            let record = BindingRecord { expires: ours.after(record.state, ticks), fresh: false, ..*record };
+            *match self.insert(table, key, &record)? {
+                Outcome::Ok => &mut copied.made,
+                Outcome::No => &mut copied.present,
+                Outcome::Full => &mut copied.refused,
+            } += 1;
+        }
+        Ok(copied)
+    }
+
+    fn insert(&mut self, table: BindingTable, key: &BindingKey, record: &BindingRecord) -> Result<Outcome, NicError> {
         self.check_record(record)?;
         self.write_key(key)?;
         let registers = self.registers();
@@ -240,11 +298,7 @@ impl Nic {
         });
         registers.set_bind_record1(BindRecord1 { bucket: record.bucket, rule: record.rule });
         registers.set_bind_record2(record.expires);
-        match self.operate(table, Operation::Insert)? {
-            Outcome::Ok => self.read_binding(),
-            Outcome::No => Err(NicError::Binding(format!("there is a binding of {key:?} already: remove it first"))),
-            Outcome::Full => Err(NicError::BindingsFull { table }),
-        }
+        self.operate(table, Operation::Insert)
     }
 
     /// Ends a binding; `false` if there is none with this key.

@@ -21,6 +21,7 @@ mod pack;
 
 pub use bindings::{
     Binding, BindingClocks, BindingCounters, BindingEvent, BindingEventKind, BindingKey, BindingRecord, BindingTable,
+    Copied,
 };
 pub use counters::{Count, Counters, HostTxCounters, PortCounters};
 pub use error::NicError;

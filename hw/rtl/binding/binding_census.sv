@@ -94,11 +94,14 @@ module binding_census
             step_q    <= '0;
         end
     end
-    logic hold;
-    assign hold = state_q == CLEAR || (busy_o && (out_q || |waiting_q || step_q != '0));
-    always_comb begin
-        hold_o                     = '0;
-        hold_o[request_q.affinity] = hold;
+    // The sweep is let go for one cycle at a time; in the one after, it shows whether it went.
+    logic go, went_q;
+    assign go = state_q != CLEAR && !(out_q || |waiting_q || step_q != '0 || went_q);
+    always_ff @(posedge clk) begin
+        went_q                     <= go;
+        hold_o                     <= '0;
+        hold_o[request_q.affinity] <= busy_o && !go;
+        if (rst) hold_o <= '0;
     end
 
     // ---- counts -----------------------------------------------------------------------------------------------------------------

@@ -24,8 +24,7 @@ module binding_decision
     output binding_record_t               connection_o,
     // the affinity table
     input  wire logic                     affinity_last_i,
-    input  wire binding_candidate_t [1:0] affinity_i,
-    input  wire logic                     affinity_leave_i,   // its target does not bind any more, or is draining: new sessions leave it
+    input  wire binding_candidate_t [1:0] affinity_i,         // flag: its target does not bind any more, or is draining; new sessions leave it
     output binding_op_e                   affinity_op_o,
     output logic                          affinity_same_o,
     output binding_record_t               affinity_o,
@@ -34,13 +33,18 @@ module binding_decision
 );
     // ---- affinity: does it hold the packet? -----------------------------------------------------------------------------
     binding_record_t kept_by;
-    logic            sticky, holds;
+    logic            sticky, holds;  // holds: decides if the connection does not
+    logic [1:0]      holds_by;
+    for (genvar c = 0; c < 2; c++) begin : gen_holds
+        assign holds_by[c] = affinity_i[c].live && !(terms_i.opens && affinity_i[c].flag);
+    end
     assign kept_by = affinity_last_i ? affinity_i[1].record : affinity_i[0].record;
     assign sticky  = terms_i.sticky && (affinity_last_i ? affinity_i[1].live : affinity_i[0].live);
-    assign holds   = sticky && !(terms_i.opens && affinity_leave_i);  // decides if the connection does not
+    assign holds   = terms_i.sticky && (affinity_last_i ? holds_by[1] : holds_by[0]);
 
     // ---- connection: does it decide, and what becomes of it, by either answer ---------------------------------------------
-    logic [1:0]            decides_by, same_by;
+    logic [1:0]            same_by;
+    logic [1:0][1:0]       decides_by;  // by the answer, and by whether affinity holds the packet
     binding_record_t [1:0] kept_c;
     for (genvar c = 0; c < 2; c++) begin : gen_answer
         binding_record_t record;
@@ -50,8 +54,8 @@ module binding_decision
         assign closing   = record.state == BINDING_STATE_CLOSING;
         assign dying     = closing || record.state == BINDING_STATE_RESET;
         // The client opens the connection once more: the old one is over.
-        assign decides_by[c] = terms_i.consult && connection_i[c].live
-            && !(terms_i.opens_tcp && (!(holds || terms_i.owner_binds) || dying));
+        assign decides_by[c] = {connection_i[c].live && !(terms_i.opens_tcp && dying),
+                                connection_i[c].live && !(terms_i.opens_tcp && (dying || !terms_i.owner_binds))};
         always_comb begin
             kept_c[c]         = record;
             kept_c[c].fresh   = 1'b0;
@@ -63,10 +67,12 @@ module binding_decision
         assign same_by[c] = kept_c[c].state == record.state && kept_c[c].expires == record.expires && !record.fresh;
     end
     binding_record_t found, kept, made;
+    logic [1:0]      decides_if;
     logic            decides, live, make, sticks;
     assign found   = connection_last_i ? connection_i[1].record : connection_i[0].record;
     assign kept    = connection_last_i ? kept_c[1] : kept_c[0];
-    assign decides = connection_last_i ? decides_by[1] : decides_by[0];
+    assign decides_if = connection_last_i ? decides_by[1] : decides_by[0];
+    assign decides    = terms_i.consult && (holds ? decides_if[1] : decides_if[0]);
     assign live    = terms_i.consult && (connection_last_i ? connection_i[1].live : connection_i[0].live);
     assign make    = terms_i.may_make && !decides && (holds || terms_i.admits);
     assign sticks  = holds || (sticky && decides);

@@ -30,8 +30,8 @@ module binding_lookup
     // packets
     input  wire logic                           valid_i,
     input  wire binding_key_t                   key_i,
-    output logic [9:0]                          peek_target_o,
-    input  wire logic                           peek_flag_i,
+    output logic [9:0]                          peek_target_o,   // cycle 8
+    input  wire logic                           peek_flag_i,     // cycle 9
     output logic                                present_o,
     output logic                                live_o,
     output logic [$clog2(SESSIONS)-1:0]         session_o,
@@ -182,6 +182,7 @@ module binding_lookup
     // ---- outcomes: what the packets in cycle 11, 12, 13 have written ---------------------------------------------------------------
     typedef struct packed {
         logic            wrote;
+        logic            live;    // not FREE
         logic            flag;
         session_t        session;
         binding_record_t record;
@@ -208,7 +209,7 @@ module binding_lookup
     // 9: memory or the newest outcome but that of the cycle before.
     outcome_t        older_9;
     binding_record_t base_next;
-    logic            present_10, live_10, forwarded_10, flag_10;
+    logic            present_10, live_10, flag_10;
     session_t        session_10;
     binding_record_t record_10;
     assign older_9   = newer(same_q[9][2], outcome_11, taken_9);
@@ -218,29 +219,27 @@ module binding_lookup
         session_10   <= older_9.wrote ? older_9.session : session_9;
         record_10    <= base_next;
         live_10      <= (older_9.wrote || present_9) && binding_live(base_next.state, base_next.expires, fast_now_i, slow_now_i);
-        forwarded_10 <= older_9.wrote;
-        flag_10      <= older_9.flag;
+        flag_10      <= older_9.wrote ? older_9.flag : peek_flag_i;
     end
 
     // ---- 10: answer, operation ---------------------------------------------------------------------------------------------------------
     logic last;  // the packet right before wrote this key
-    assign last      = same_q[10][1] && outcome_11.wrote;
     assign present_o = last || present_10;
-    assign live_o    = last ? outcome_11.record.state != BINDING_FREE : live_10;
+    assign live_o    = last ? outcome_11.live : live_10;
     assign session_o = last ? outcome_11.session : present_10 ? session_10 : new_session_i;
     assign record_o  = last ? outcome_11.record : record_10;
-    assign flag_o    = last ? outcome_11.flag : forwarded_10 ? flag_10 : peek_flag_i;
+    assign flag_o    = last ? outcome_11.flag : flag_10;
 
     assign last_o         = last;
-    assign candidate_o[0] = '{live: live_10, record: record_10};
-    assign candidate_o[1] = '{live: outcome_11.record.state != BINDING_FREE, record: outcome_11.record};
+    assign candidate_o[0] = '{live: live_10, flag: flag_10, record: record_10};
+    assign candidate_o[1] = '{live: outcome_11.live, flag: outcome_11.flag, record: outcome_11.record};
 
     logic create, rewrite, create_new, delete, refuse;
-    assign create     = op_i == BINDING_CREATE && (present_o || can_create_i);
-    assign refuse     = op_i == BINDING_CREATE && !present_o && !can_create_i;
+    assign create     = op_i[1] && (present_o || can_create_i);
+    assign refuse     = op_i[1] && !present_o && !can_create_i;
     assign create_new = create && !present_o;
-    assign rewrite    = op_i == BINDING_WRITE && present_o;
-    assign delete     = op_i == BINDING_DELETE && present_o;
+    assign rewrite    = op_i[0];
+    assign delete     = op_i[2];
 
     binding_record_t written;
     always_comb begin
@@ -250,7 +249,8 @@ module binding_lookup
     logic       new_11, store_11, create_11, delete_11, refuse_11, live_11;
     logic [2:0] state_11;
     always_ff @(posedge clk) begin
-        outcome_11 <= '{wrote: create || rewrite || delete, flag: flag_i, session: session_o, record: written};
+        last       <= same_q[9][1] && (create || rewrite || delete);
+        outcome_11 <= '{wrote: create || rewrite || delete, live: !delete, flag: flag_i, session: session_o, record: written};
         new_11     <= create_new;
         store_11   <= create || delete || (rewrite && !same_i);
         refuse_11  <= refuse;
@@ -259,6 +259,7 @@ module binding_lookup
         live_11    <= live_o;
         state_11   <= record_o.state;
         if (rst) begin
+            last             <= 1'b0;
             outcome_11.wrote <= 1'b0;
             new_11           <= 1'b0;
             store_11         <= 1'b0;
@@ -277,8 +278,10 @@ module binding_lookup
     assign event_renewed_o = !refuse_11 && create_11 && !new_11 && !live_11 && state_11 != BINDING_FREE;
 
     `HG_ASSERT(op_of_packet, op_i == BINDING_NONE || valid_q[10])
+    `HG_ASSERT(op_known, op_i == BINDING_NONE || op_i == BINDING_WRITE || op_i == BINDING_CREATE || op_i == BINDING_DELETE)
     `HG_ASSERT(write_present, !(op_i == BINDING_WRITE || op_i == BINDING_DELETE) || present_o)
     `HG_ASSERT(one_place, (way_hit & (way_hit - 1'b1)) == '0 && !(|way_hit && stash_hit_i && valid_q[6]))
-    wire logic unused = &{1'b0, rows_next};
+    `HG_ASSERT(write_of_state, !(op_i == BINDING_WRITE || op_i == BINDING_CREATE) || record_i.state != BINDING_FREE)
+    wire logic unused = &{1'b0, rows_next, older_9.live};
 endmodule
 `resetall

@@ -46,15 +46,17 @@ package binding_pkg;
     // One of the two records that may be the answer to a packet.
     typedef struct packed {
         logic            live;
+        logic            flag;
         binding_record_t record;
     } binding_candidate_t;
 
     // What a packet does.
-    typedef enum logic [1:0] {
-        BINDING_NONE   = 2'd0,
-        BINDING_WRITE  = 2'd1,
-        BINDING_CREATE = 2'd2,
-        BINDING_DELETE = 2'd3
+    // One bit each: the operation comes late in its cycle.
+    typedef enum logic [2:0] {
+        BINDING_NONE   = 3'b000,
+        BINDING_WRITE  = 3'b001,
+        BINDING_CREATE = 3'b010,
+        BINDING_DELETE = 3'b100
     } binding_op_e;
 
     // What is reported.

@@ -98,7 +98,7 @@ module binding_stage
     always_ff @(posedge clk) gen_at[DECIDE_AT-1:1] <= gen_at[DECIDE_AT-2:0];
 
     // ---- what the owner means ----------------------------------------------------------------------------------------------
-    localparam int unsigned FLAGS_AT = OWNER_AT + 2;
+    localparam int unsigned FLAGS_AT = OWNER_AT + 1;
     logic    owner_binds, owner_binds_late, owner_draining_now, owner_draining_late, owner_draining;
     target_t owner_late;
     logic    handover_late, track_late, bad_late;
@@ -245,8 +245,7 @@ module binding_stage
     target_t target;
     binding_decision u_decision (
         .terms_i(terms), .connection_last_i(last[0]), .connection_i(candidate[0]), .connection_op_o(op[0]),
-        .connection_same_o(same[0]), .connection_o(record[0]), .affinity_last_i(last[1]), .affinity_i(candidate[1]),
-        .affinity_leave_i(answer[1].flag), .affinity_op_o(op[1]), .affinity_same_o(same[1]), .affinity_o(record[1]),
+        .connection_same_o(same[0]), .connection_o(record[0]), .affinity_last_i(last[1]), .affinity_i(candidate[1]), .affinity_op_o(op[1]), .affinity_same_o(same[1]), .affinity_o(record[1]),
         .bound_o(bound), .target_o(target));
     always_comb begin
         flag_next = {(op[1] == BINDING_CREATE) ? owner_draining : answer[1].flag, 1'b0};

@@ -2,12 +2,12 @@
 //
 // binding_table: bindings of keys to records; packets find, create, change and delete them at one a cycle, for ever.
 //
-// Packets  cycle 0: `valid_i`, `key_i`. Cycle 8: `peek_target_o`, target of the record in memory. Cycle 10, together with `peek_flag_i` (one bit about
-//          that target): `present_o` the table holds the key; `live_o` and its record is neither FREE nor expired; `session_o` (if not
+// Packets  cycle 0: `valid_i`, `key_i`. Cycle 8: `peek_target_o`, target of the record in memory. Cycle 9: `peek_flag_i`, one bit about that target.
+//          Cycle 10: `present_o` the table holds the key; `live_o` and its record is neither FREE nor expired; `session_o` (if not
 //          present: the one CREATE would get), `record_o`, `flag_o` (`peek_flag_i`, or `flag_i` of the packet that wrote the record, if that
 //          was nine cycles ago or less), `can_create_o`, `row_o` (for undo). Same cycle, combinational: `op_i`, `record_i`, `flag_i`.
 //            WRITE   writes the record.   CREATE  the same if present (the session stays), else under a new session.   DELETE  the record is FREE.
-//          A WRITE with `same_i` (`record_i` is what is there) takes no turn of the memory. `live_o` and `record_o` are those of `candidate_o[last_o]`;
+//          A WRITE with `same_i` (`record_i` is what is there) takes no turn of the memory. `live_o`, `record_o` and `flag_o` are those of `candidate_o[last_o]`;
 //          who needs the answer for a long way takes the two, which are there from the beginning of the cycle, and chooses late.
 //          What a packet does is seen by the packet of the next cycle and all after it. Nothing stalls.
 // Events   one a cycle at most, from three cycles after the operation on: CREATED (CREATE of a key without live record), CHANGED (CREATE over
@@ -22,7 +22,7 @@
 // Census   what the sweep sees goes out at `walk_o`, and it waits while `walk_hold_i`: binding_census.
 // Parity   slots and records. A slot with wrong parity misses (its key may be created again), a record with wrong parity is FREE; `parity_o`.
 // Room     one session and one or two entries of the stash stay unused; as does one session once the host has inserted.
-// Misuse   WRITE and DELETE without `present_o`, an operation without a packet: asserted. Clocks that
+// Misuse   WRITE and DELETE without `present_o`, WRITE and CREATE of a FREE record, an operation without a packet: asserted. Clocks that
 //          advance by 32768 or more between two rounds of the sweep: dead records live again.
 `resetall
 `default_nettype none

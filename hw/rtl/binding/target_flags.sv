@@ -2,7 +2,7 @@
 //
 // target_flags: of a target, only what a binding needs to know.
 //
-// Look-up   one a cycle, answer 2 cycles later: the target is valid and its sessions bind; it is draining. Wrong parity reads as
+// Look-up   one a cycle, answer in the next cycle: the target is valid and its sessions bind; it is draining. Wrong parity reads as
 //           neither; the frame meets the same word in target_table.
 // Load      with target_table, by the same writes.
 `resetall
@@ -27,7 +27,7 @@ module target_flags
     logic          bad, binds, draining;
     logic [1:0]    unused_data;
     assign entry = {TABLE_TARGET_WORDS{cfg_i.data}};
-    table_ram #(.WIDTH(2), .DEPTH(2 ** (ENTRY_BITS + 1))) u_ram (
+    table_ram #(.WIDTH(2), .DEPTH(2 ** (ENTRY_BITS + 1)), .REGISTERED(1'b0)) u_ram (
         .clk, .init_i, .lookup_address_i({bank_i, target_i[ENTRY_BITS-1:0]}), .lookup_data_o({binds, draining}),
         .lookup_bad_o(bad),
         .config_write_i(cfg_i.write && cfg_i.id == TABLE_TARGET && cfg_i.address[STRIDE_BITS-1:0] == '0),

@@ -2,7 +2,7 @@
 //
 // table_ram: one column of a table in block RAM, with a parity bit.
 //
-// Look-up    one a cycle; data and `lookup_bad_o` (wrong parity) two cycles after the address.
+// Look-up    one a cycle; data and `lookup_bad_o` (wrong parity) two cycles after the address, or one if not `REGISTERED`.
 // Register   write or read on the second port; a read answers three cycles later. `config_spoil_i` stores wrong parity.
 // Clear      while `init_i.active`, the word at `init_i.address` is cleared (if the memory has it).
 // Misuse     register access while `init_i.active`: lost.
@@ -14,7 +14,9 @@ module table_ram
     // Bits of a word, without parity.
     parameter int unsigned WIDTH = 32,
     // Words.
-    parameter int unsigned DEPTH = 512
+    parameter int unsigned DEPTH = 512,
+    // A register behind the memory.
+    parameter bit          REGISTERED = 1'b1
 ) (
     input  wire logic                     clk,
     input  wire init_t                    init_i,
@@ -33,9 +35,11 @@ module table_ram
 
     logic [WIDTH:0] lookup_q;
     logic           lookup_parity;
-    always_ff @(posedge clk) begin
-        lookup_q                       <= memory[lookup_address_i];
-        {lookup_parity, lookup_data_o} <= lookup_q;
+    always_ff @(posedge clk) lookup_q <= memory[lookup_address_i];
+    if (REGISTERED) begin : gen_register
+        always_ff @(posedge clk) {lookup_parity, lookup_data_o} <= lookup_q;
+    end else begin : gen_direct
+        assign {lookup_parity, lookup_data_o} = lookup_q;
     end
     assign lookup_bad_o = ^{lookup_parity, lookup_data_o};
 

@@ -6,7 +6,7 @@ use crate::random::{Protocol, Version, What};
 use hashgate_model::Decision;
 use hashgate_model::bindings::{Role, Table};
 use hashgate_regs::defs::{BindingState, Mode, Reason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// One combination.
@@ -232,6 +232,12 @@ impl Coverage {
         let bins = self.missing_bins().map(|bin| bin.to_string());
         let meetings = reachable_meetings().into_iter().filter(|meeting| !self.met.contains_key(meeting));
         bins.chain(meetings.map(|meeting| meeting.to_string())).collect()
+    }
+
+    /// The kinds of frames of combinations that were not seen: protocol, IP version, VLAN tags.
+    pub fn missing_kinds(&self) -> Vec<(Protocol, Version, u8)> {
+        let kinds = self.missing_bins().map(|bin| (bin.protocol, bin.version, bin.tags));
+        kinds.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn missing_bins(&self) -> impl Iterator<Item = Bin> {

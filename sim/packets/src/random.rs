@@ -254,6 +254,7 @@ pub struct Generator {
     tables: Tables,
     profile: Profile,
     sessions: Vec<Session>,
+    aims: Vec<(Protocol, Version, u8)>,
 }
 
 /// A client's session with a VIP, for packets in any order: openings, data, ends, errors and fragments, again and again.
@@ -307,7 +308,7 @@ impl Generator {
     /// A generator of frames for `tables`.
     pub fn new(seed: u64, tables: &Tables, profile: Profile) -> Generator {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Generator { rng, tables: tables.clone(), profile, sessions: Vec::new() }
+        Generator { rng, tables: tables.clone(), profile, sessions: Vec::new(), aims: Vec::new() }
     }
 
     /// Goes on with other tables, and with the sessions whose VIPs they still have.
@@ -321,6 +322,11 @@ impl Generator {
         });
     }
 
+    /// From now on three of five frames are of one of these kinds: protocol, IP version, VLAN tags. None: as the profile has it.
+    pub fn aim(&mut self, kinds: Vec<(Protocol, Version, u8)>) {
+        self.aims = kinds;
+    }
+
     /// The generator's source of random numbers, for choices that belong to the same seed.
     pub fn rng(&mut self) -> &mut impl Rng {
         &mut self.rng
@@ -328,12 +334,19 @@ impl Generator {
 
     /// The next frame from the wire.
     pub fn frame(&mut self) -> Generated {
-        let protocol = self.protocol();
-        let session = self.session(protocol);
-        let version = match (&session, protocol) {
-            (Some(session), _) => session.version(),
-            (None, Protocol::Arp | Protocol::Heartbeat | Protocol::NotIp) => Version::None,
-            (None, Protocol::Discovery) => Version::V6,
+        let aim = if self.rng.random_bool(0.6) { self.aims.choose(&mut self.rng).copied() } else { None };
+        let protocol = aim.map_or_else(|| self.protocol(), |aim| aim.0);
+        let fits = |session: &Session| {
+            aim.is_none_or(|(_, version, tags)| {
+                session.version() == version && session.place.tags.len() == usize::from(tags)
+            })
+        };
+        let session = self.session(protocol).filter(fits);
+        let version = match (aim, &session, protocol) {
+            (Some((_, version, _)), _, _) => version,
+            (_, Some(session), _) => session.version(),
+            (_, None, Protocol::Arp | Protocol::Heartbeat | Protocol::NotIp) => Version::None,
+            (_, None, Protocol::Discovery) => Version::V6,
             _ if self.rng.random() => Version::V4,
             _ => Version::V6,
         };
@@ -345,7 +358,7 @@ impl Generator {
         });
         let (place, peer) = match session {
             Some(Session { place, peer }) => (place, Some(peer)),
-            None => (self.place(protocol, version), None),
+            None => (self.place_with(protocol, version, aim.map(|aim| aim.2.into())), None),
         };
         let (mut built, protocol) = self.packet(protocol, version, defect, &place, peer);
         if self.rng.random_bool(0.1) {
@@ -554,8 +567,13 @@ impl Generator {
     }
 
     fn place(&mut self, protocol: Protocol, version: Version) -> Place {
+        self.place_with(protocol, version, None)
+    }
+
+    /// A place with that many VLAN tags, two at most, or any number.
+    fn place_with(&mut self, protocol: Protocol, version: Version, tags: Option<usize>) -> Place {
         let port = self.rng.random_range(0..self.profile.ports);
-        let count = self.rng.random_range(0..3);
+        let count = tags.map_or_else(|| self.rng.random_range(0..3), |tags| tags.min(2));
         // An outer VLAN that has an entry, is none, or is any.
         let vlans: Vec<u16> = self.tables.zones.keys().filter(|z| z.0 == port).map(|z| z.1).collect();
         let vlan = match (count, self.rng.random_range(0..10)) {
