@@ -100,7 +100,7 @@ def script(top: str, files: str, out: str, ready: bool) -> list[str]:
         "opt_expr -mux_undef -noclkinv",
     ]
     if ready:
-        return [*front, f"write_rtlil {out}/{top}.il"]
+        return [*front, f"select {top}", f"write_rtlil -selected {out}/{top}.il"]
     return [
         *front,
         *(f"read_rtlil -overwrite {out}/../{module}/{module}.il" for module in apart),

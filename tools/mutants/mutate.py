@@ -340,7 +340,9 @@ def _differences(patch: str, source: Source, wrong: str) -> list[Edit]:
             while re.match(r"[\w']", source.text[end]):
                 end += 1
                 suffix -= 1
-            holding = [(b - a, a, b) for a, b in source.expressions if a <= start and b >= end]
+            # The name of a member is no expression of its own.
+            holding = [(b - a, a, b) for a, b in source.expressions
+                       if a <= start and b >= end and source.text[a - 1:a] != "."]
             if not holding:
                 raise MutantError(f"{patch}: {source.name}:{source.line(at)} changes more than an expression")
             _, a, b = min(holding)

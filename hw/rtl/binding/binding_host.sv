@@ -14,7 +14,7 @@
 // Write    INSERT writes in a cycle in which no packet does (`write_o`, `wrote_i`); after 64 cycles it gives up: busy.
 // Pause    `hold_o`: no session may be removed by others. 32 cycles pass after an INSERT before the next begins.
 // Bound    each operation but NEXT ends within some thousands of cycles whatever packets do; NEXT takes some 6 cycles for each session that
-//          it passes, and looks 255 times at most for the key of one.
+//          it passes, and looks 256 times at most for the key of one.
 `resetall
 `default_nettype none
 module binding_host
@@ -102,7 +102,7 @@ module binding_host
         IDLE, DONE, CHECK, SCAN, SCANNED, NEXT, NEXT_WAIT, HASH, HASH_WAIT, WATCH, PEEK, PEEK_ASK, PEEK_WAIT, READ, READ_WAIT, REMOVE, REMOVE_WAIT, WRITE
     } state_e;
     state_e          state_q;
-    logic [7:0]      tries_q;   // of NEXT, REMOVE and the walk
+    logic [8:0]      tries_q;   // of NEXT, REMOVE and the walk: the top bit tells that it is enough
     logic [6:0]      count_q;
     logic [5:0]      pause_q;
     logic [SESSION_BITS:0] walk_q;
@@ -164,7 +164,7 @@ module binding_host
                 else if (scan_take_i) state_q <= SCANNED;
             SCANNED:
                 if (scan_end_q) begin
-                    if (scan_live_q && tries_q != '1) begin
+                    if (scan_live_q && !tries_q[8]) begin
                         state_q <= NEXT;
                     end else begin
                         walk_q  <= walk_q + 1'b1;
@@ -235,8 +235,8 @@ module binding_host
                     count_q <= '0;
                     if (result_refused_i) begin
                         tries_q <= tries_q + 1'b1;
-                        busy_o  <= tries_q == '1;
-                        state_q <= (tries_q == '1) ? DONE : READ;
+                        busy_o  <= tries_q[8];
+                        state_q <= tries_q[8] ? DONE : READ;
                     end else if (result_valid_i && result_same_i) begin
                         session_o <= result_session_i;
                         record_o  <= result_record_i;
@@ -259,8 +259,8 @@ module binding_host
                             moved_q <= 1'b0;
                             tries_q <= tries_q + 1'b1;
                             if (moved_q) begin
-                                busy_o  <= tries_q == '1;
-                                state_q <= (tries_q == '1) ? DONE : PEEK;
+                                busy_o  <= tries_q[8];
+                                state_q <= tries_q[8] ? DONE : PEEK;
                             end else begin
                                 state_q <= (op_i == BINDING_INSERT) ? WRITE : DONE;
                             end
@@ -274,8 +274,8 @@ module binding_host
                     ok_o     <= result_done_i && result_live_i;
                     tries_q  <= tries_q + 1'b1;
                     busy_o   <= !result_done_i;
-                    state_q  <= (result_refused_i && tries_q != '1) ? REMOVE : DONE;
-                    if (result_refused_i && tries_q != '1) busy_o <= 1'b0;
+                    state_q  <= (result_refused_i && !tries_q[8]) ? REMOVE : DONE;
+                    if (result_refused_i && !tries_q[8]) busy_o <= 1'b0;
                 end
             WRITE: begin
                 session_o <= write_session_o;
