@@ -49,6 +49,7 @@ binding/binding_ram.sv
 binding/binding_ram2.sv
 binding/session_supply.sv
 binding/binding_stash.sv
+binding/binding_outcome.sv
 binding/binding_lookup.sv
 binding/binding_mover.sv
 binding/binding_records.sv

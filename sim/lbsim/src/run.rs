@@ -8,6 +8,7 @@ use crate::report::{Progress, Style, Table};
 use crate::{refuse, say};
 use anyhow::{Context, Result};
 use hashgate_config::{Config, Host, State};
+use hashgate_nic::{BindingCounters, BindingTable};
 use hashgate_regs::defs::{Reason, Verdict};
 use hashgate_sim::VerdictEvent;
 use hashgate_tables::Tables;
@@ -58,6 +59,16 @@ struct Phase {
 /// The verdict on every packet, by packet number.
 pub type Verdicts = Vec<VerdictEvent>;
 
+/// The binding tables, with their names.
+const BINDING_TABLES: [(&str, BindingTable); 2] =
+    [("connection", BindingTable::Connection), ("affinity", BindingTable::Affinity)];
+
+/// Secret of the hash of bindings after a host was down; a simulation is the same every time.
+const FLUSH_SECRET: u128 = 1;
+
+/// What the connection and the affinity table have done.
+type Bindings = [BindingCounters; 2];
+
 impl Run {
     /// Runs it.
     ///
@@ -92,6 +103,7 @@ impl Run {
             simulate(&config, host, n, &phases, &packets, trace.as_deref(), &progress)
         })?;
         drop(progress);
+        let (results, bindings): (Vec<Verdicts>, Vec<Bindings>) = results.into_iter().unzip();
 
         for (host, verdicts) in hosts.iter().zip(&results) {
             write_capture(&config, &capture_path(&self.out, &host.name), &packets, verdicts)?;
@@ -99,11 +111,12 @@ impl Run {
         let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
         let tallies: Vec<Tally> = results.iter().map(|verdicts| tally(verdicts)).collect();
         if self.json {
-            print_json(&names, &results, &tallies)
+            print_json(&names, &results, &tallies, &bindings)
         } else {
             let style = Style::stdout();
             say!("{} packets of {} through {} NICs", packets.len(), self.pcap.display(), hosts.len())?;
             print_tally(style, &names, &tallies)?;
+            print_bindings(style, &names, &bindings)?;
             say!("verdict, reason, rule, bucket and target of every packet: {}/NAME.pcapng", self.out.display())?;
             Ok(())
         }
@@ -152,11 +165,12 @@ fn simulate(
     packets: &[Packet],
     trace: Option<&Path>,
     progress: &Mutex<Progress>,
-) -> Result<Verdicts> {
+) -> Result<(Verdicts, Bindings)> {
     let first = phases.iter().find_map(|phase| phase.tables[place].as_ref()).context("a host is up at some time")?;
     let mut node = Node::new(config, host, first, trace)?;
     let mut verdicts = Vec::with_capacity(packets.len());
     let mut active = first;
+    let mut down = false;
     for phase in phases {
         if let Some(tables) = &phase.tables[place]
             && tables != active
@@ -165,7 +179,13 @@ fn simulate(
             node.commit()?;
             active = tables;
         }
-        node.enable(phase.tables[place].is_some());
+        let up = phase.tables[place].is_some();
+        if up && down {
+            // A host that comes back knows nothing of its connections.
+            node.driver().flush_bindings(FLUSH_SECRET)?;
+        }
+        down = !up;
+        node.enable(up);
         let part = &packets[phase.packets.clone()];
         node.send(phase.packets.start, part, |n| progress.lock().unwrap_or_else(|e| e.into_inner()).advance(n));
         verdicts.extend(node.collect(packets)?);
@@ -175,7 +195,8 @@ fn simulate(
     verdicts.sort_unstable_by_key(|(number, _)| *number);
     let verdicts: Verdicts = verdicts.into_iter().map(|(_, event)| event).collect();
     node.check_counters(&tally(&verdicts))?;
-    Ok(verdicts)
+    let bindings = BINDING_TABLES.map(|(_, table)| node.driver().binding_counters(table));
+    Ok((verdicts, bindings))
 }
 
 /// Packets by verdict and reason.
@@ -263,9 +284,20 @@ struct NicTotals<'a> {
     received: u64,
     verdicts: BTreeMap<&'static str, u64>,
     reasons: BTreeMap<&'static str, u64>,
+    /// By table.
+    bindings: BTreeMap<&'static str, TableTotals>,
 }
 
-fn print_json(names: &[&str], results: &[Verdicts], tallies: &[Tally]) -> Result<()> {
+#[derive(Serialize)]
+struct TableTotals {
+    /// At the end.
+    present: u32,
+    created: u64,
+    removed: u64,
+    refused: u64,
+}
+
+fn print_json(names: &[&str], results: &[Verdicts], tallies: &[Tally], bindings: &[Bindings]) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     for n in 0..results.first().map_or(0, Vec::len) {
         for (nic, verdicts) in names.iter().zip(results) {
@@ -277,7 +309,7 @@ fn print_json(names: &[&str], results: &[Verdicts], tallies: &[Tally]) -> Result
     }
     let mut totals = BTreeMap::new();
     let mut nics = Vec::new();
-    for (nic, tally) in names.iter().zip(tallies) {
+    for ((nic, tally), bindings) in names.iter().zip(tallies).zip(bindings) {
         let (mut verdicts, mut reasons) = (BTreeMap::new(), BTreeMap::new());
         for ((verdict, reason), count) in tally {
             for (key, sums) in
@@ -286,11 +318,33 @@ fn print_json(names: &[&str], results: &[Verdicts], tallies: &[Tally]) -> Result
                 *sums.entry(key).or_default() += count;
             }
         }
-        nics.push(NicTotals { nic, received: tally.values().sum(), verdicts, reasons });
+        let bindings = BINDING_TABLES.iter().zip(bindings).map(|((name, _), counters)| {
+            let BindingCounters { used: present, created, removed, refused, .. } = *counters;
+            (*name, TableTotals { present, created, removed, refused })
+        });
+        nics.push(NicTotals { nic, received: tally.values().sum(), verdicts, reasons, bindings: bindings.collect() });
     }
     serde_json::to_writer(&mut out, &Totals { totals, nics })?;
     writeln!(out)?;
     Ok(out.flush()?)
+}
+
+/// Prints what the binding tables have done, if anything; a column for each NIC.
+fn print_bindings(style: Style, names: &[&str], bindings: &[Bindings]) -> std::io::Result<()> {
+    if bindings.iter().flatten().all(|counters| counters.created + counters.refused == 0) {
+        return Ok(());
+    }
+    let mut table = Table::new(["bindings"].into_iter().chain(names.iter().copied()));
+    for (t, (name, _)) in BINDING_TABLES.iter().enumerate() {
+        for (n, what) in ["created", "removed", "refused", "present"].into_iter().enumerate() {
+            let counts = bindings.iter().map(|tables| {
+                let BindingCounters { created, removed, refused, used, .. } = tables[t];
+                [created, removed, refused, used.into()][n].to_string()
+            });
+            table.row([format!("{name:10}  {what}")].into_iter().chain(counts));
+        }
+    }
+    table.print(style)
 }
 
 /// Prints packets by verdict and reason, a column for each NIC.

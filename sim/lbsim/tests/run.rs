@@ -137,6 +137,48 @@ fn bad_frames_do_not_harm_their_neighbours() {
     }
 }
 
+/// Host a gets more of the buckets while connections are open: they stay where they are, new ones follow the map.
+#[test]
+fn connections_survive_a_change_of_the_map() {
+    let config = format!("{CONFIG}[[step]]\nafter = 100\nrule = \"open\"\nweights = {{ a = 100, b = 25 }}\n")
+        .replace("ports = \"0-999\"", "name = \"open\"\nports = \"0-999\"");
+    let segment = |n: u16, flags: u8| {
+        let mut frame = frame(6, [192, 0, 2, 7], (20_000 + n, 80), 60);
+        frame[47] = flags;
+        frame
+    };
+    // A hundred SYNs, then data on each, then SYNs of as many others.
+    let (syn, ack) = (0x02, 0x10);
+    let packets: Vec<Vec<u8>> = (0..100)
+        .map(|n| segment(n, syn))
+        .chain((0..100).map(|n| segment(n, ack)))
+        .chain((100..200).map(|n| segment(n, syn)))
+        .collect();
+    let lines = run(&folder("survive"), &config, &packets, &[]);
+    let taken = |n: usize| {
+        let by = lines.iter().filter(|line| line["n"] == n && line["verdict"] == "host");
+        let by: Vec<(&str, &str)> = by.map(|l| (l["nic"].as_str().unwrap(), l["reason"].as_str().unwrap())).collect();
+        assert_eq!(by.len(), 1, "packet {n} is accepted once: {by:?}");
+        by[0]
+    };
+    for n in 1..=100 {
+        let (host, reason) = taken(n);
+        assert_eq!(reason, "map");
+        assert_eq!(taken(n + 100), (host, "binding"), "connection {n} stays");
+    }
+    // Those whose bucket moved from b to a: a leaves them alone.
+    let left = lines.iter().filter(|l| l["nic"] == "a" && l["reason"] == "handover").count();
+    let (before, after) =
+        ((1..=100).filter(|n| taken(*n).0 == "a").count(), (201..=300).filter(|n| taken(*n).0 == "a").count());
+    assert!(
+        left > 10 && after > before + 10,
+        "{left} left alone; host a had {before} of 100, has {after} of 100 new ones"
+    );
+    let nics = lines[lines.len() - 1]["nics"].as_array().unwrap();
+    let created = |nic: &Value| nic["bindings"]["connection"]["created"].as_u64().unwrap();
+    assert_eq!(nics.iter().map(created).sum::<u64>(), 200, "one binding for each connection, on one NIC");
+}
+
 #[test]
 fn buckets_are_those_of_receive_side_scaling_and_owners_those_of_the_map() {
     let packets: Vec<Vec<u8>> = (0..300).map(|n| udp(1024 + n, n % 900, 64)).collect();
