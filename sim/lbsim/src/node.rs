@@ -4,8 +4,8 @@
 use crate::capture::Packet;
 use anyhow::{Context, Result, ensure};
 use hashgate_config::{Build, Config, Host};
-use hashgate_nic::{Nic, NicInfo};
-use hashgate_regs::defs::{Reason, Verdict};
+use hashgate_nic::{Binding, BindingRecord, BindingTable, Nic, NicInfo};
+use hashgate_regs::defs::{BindingState, Reason, Verdict};
 use hashgate_sim::{InProcess, SimNic, VerdictEvent, WireFrame};
 use hashgate_tables::Tables;
 use std::collections::{BTreeMap, VecDeque};
@@ -97,6 +97,24 @@ impl<'c> Node<'c> {
     /// Those of the driver.
     pub fn commit(&mut self) -> Result<()> {
         self.driver.commit().with_context(|| format!("NIC of host {}", self.host.name))
+    }
+
+    /// Ends the bindings of UDP flows and of clients whose buckets are another's by `tables`: they show no beginning, so
+    /// their new owner takes them at once. No frame may be inside.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn release_flows(&mut self, tables: &Tables) -> Result<()> {
+        let moved = |binding: &Binding| {
+            let BindingRecord { rule, bucket, target, .. } = binding.record;
+            let map = tables.rules.get(&rule).and_then(|rule| tables.maps.get(&rule.map));
+            map.is_some_and(|owners| owners[usize::from(bucket)] != target)
+        };
+        let flow = |binding: &Binding| binding.record.state == BindingState::Flow && moved(binding);
+        let nic = || format!("NIC of host {}", self.host.name);
+        self.driver.remove_bindings(BindingTable::Connection, flow).with_context(nic)?;
+        self.driver.remove_bindings(BindingTable::Affinity, moved).with_context(nic)?;
+        Ok(())
     }
 
     /// Queues frame number `number` at wire port `port`, `gap` idle cycles behind the one before.

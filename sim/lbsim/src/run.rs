@@ -177,6 +177,7 @@ fn simulate(
         {
             node.stage(tables)?;
             node.commit()?;
+            node.release_flows(tables)?;
             active = tables;
         }
         let up = phase.tables[place].is_some();

@@ -49,6 +49,9 @@ fn random_frames_reach_every_combination() {
             nic.state.enabled = generator.rng().random_bool(0.95);
             nic.state.lease_ok = generator.rng().random_bool(0.9);
             generator.set_tables(&loaded);
+            if n > FRAMES / 2 {
+                generator.aim(coverage.missing_kinds());
+            }
         }
         if n % 16 == 0 {
             let Clocks { fast, slow } = nic.bindings().clocks();
