@@ -147,7 +147,7 @@ BUGS = [
         ("binding_lookup.sv", r"\(stash_hit_i && valid_q\[6\] && !busy_i\)", "1'b0"), "table_moves", 18, False),
     Bug("slot_before_stash", "a slot changes one cycle before its key is in the stash",
         ("binding_table.sv", r"\.swap_i\(swap\), \.abort_i\(abort\), \.swap_entry_i",
-         ".swap_i(moves_o), .abort_i(abort), .swap_entry_i"), "table_moves", 20, False),
+         ".swap_i(moves_o), .abort_i(abort), .swap_entry_i"), "table_moves", 24, False),
     Bug("sweep_of_living", "the sweep removes what lives",
         ("binding_mover.sv", r"BY_SWEEP: meets_11 = !live_11;", "BY_SWEEP: meets_11 = 1'b1;"), "table_moves", 20, False),
     Bug("removal_in_haste", "a removal does not wait for packets that have seen the key",
