@@ -171,8 +171,9 @@ def run_tests(programs: list[Path], mutant: int | None, limits: dict[Path, float
 def baseline(programs: list[Path]) -> tuple[list[Path], dict[Path, float]]:
     """Runs all programs without a mutant: they must pass. Returns them, fast ones first, with their time limits."""
     seconds = {}
-    for program in programs:
-        outcome = run_tests([program], None, {})
+    with ThreadPoolExecutor(WORKERS) as pool:
+        outcomes = list(pool.map(lambda program: run_tests([program], None, {}), programs))
+    for program, outcome in zip(programs, outcomes):
         if outcome.state != "survived":
             raise Trouble(f"without any mutant {outcome.test} fails: {outcome.words}")
         seconds[program] = outcome.seconds

@@ -40,10 +40,14 @@ module binding_census
     state_e          state_q;
     census_request_t request_q;
     bucket_t         clear_q;
-    binding_walk_t   walk;
+    binding_walk_t   walk, walk_q;  // what is seen is looked at one cycle later
     logic            out_q, over, accept;
     assign walk   = walk_i[request_q.affinity];
     assign busy_o = state_q != IDLE;
+    always_ff @(posedge clk) begin
+        walk_q <= walk;
+        if (rst) walk_q.valid <= 1'b0;
+    end
 
     // ---- the four that are counted -------------------------------------------------------------------------------------------
     logic [3:0]    matching, waiting_q;
@@ -52,10 +56,10 @@ module binding_census
     logic [3:1]    step_q;     // 1, 2 read, 3 write
     bucket_t       counted_q;
     for (genvar i = 0; i < 4; i++) begin : gen_match
-        assign matching[i] = walk.live[i] && (request_q.every || walk.rule[i] == request_q.rule);
+        assign matching[i] = walk_q.live[i] && (request_q.every || walk_q.rule[i] == request_q.rule);
     end
-    assign over   = walk.empty || (walk.valid && walk.first && state_q == COUNT);
-    assign accept = walk.valid && !over && (state_q == COUNT || (state_q == WAIT && walk.first));
+    assign over   = walk.empty || (walk_q.valid && walk_q.first && state_q == COUNT);
+    assign accept = walk_q.valid && !over && (state_q == COUNT || (state_q == WAIT && walk_q.first));
     assign taken  = |waiting_q && step_q == '0;
     always_ff @(posedge clk) begin
         case (state_q)
@@ -76,10 +80,10 @@ module binding_census
         endcase
         // Nothing is on its way when the counts are clear.
         if (walk.take && state_q != CLEAR) out_q <= 1'b1;
-        else if (walk.valid || state_q == CLEAR) out_q <= 1'b0;
+        else if (walk_q.valid || state_q == CLEAR) out_q <= 1'b0;
         if (accept) begin
             waiting_q <= matching;
-            bucket_q  <= walk.bucket;
+            bucket_q  <= walk_q.bucket;
         end else if (taken) begin
             waiting_q <= waiting_q & (waiting_q - 1'b1);
         end
@@ -119,6 +123,6 @@ module binding_census
         cfg_rdata_o <= mine_q[2] ? 32'(data3_q) : '0;
         if (rst) mine_q <= '0;
     end
-    wire logic unused = &{1'b0, cfg_i, request_q};
+    wire logic unused = &{1'b0, cfg_i, request_q, walk_q.empty, walk_q.take};
 endmodule
 `resetall
