@@ -2,6 +2,7 @@
 //
 // binding_records: the records, twice: for look-ups, and for everything else.
 //
+// Clear    four sessions a cycle are marked as not used; nothing else comes then.
 // Write    one a cycle, both copies; the session counts as used from then on.
 // Look-up  session in cycle t, {parity, record} in t + 2.
 // Other    session in t, {parity, used, record} in t + 2 (`other_records_o`: of all four sessions that differ in the low two bits). `access_i` always goes; `unused_i` (marks a session as not used) comes in cycles
@@ -18,6 +19,8 @@ module binding_records
 ) (
     input  wire logic                           clk,
     input  wire logic                           rst,
+    input  wire logic                           clear_i,
+    input  wire logic [$clog2(SESSIONS)-3:0]    clear_four_i,
     input  wire logic                           write_i,
     input  wire logic [$clog2(SESSIONS)-1:0]    write_session_i,
     input  wire binding_record_t                write_record_i,
@@ -44,13 +47,15 @@ module binding_records
     logic                        taken_q;
     logic [1:0]                  bank_1, bank_2;
     logic [$clog2(SESSIONS)-1:0] session;
+    logic [$clog2(SESSIONS)-3:0] four;
+    assign four    = clear_i ? clear_four_i : session[$clog2(SESSIONS)-1:2];
     assign session = access_i ? access_session_i : unused_i ? unused_session_i : scan_session_i;
     for (genvar b = 0; b < 4; b++) begin : gen_bank
         logic [BINDING_RECORD_BITS+1:0] written_unused;
         binding_ram2 #(.WIDTH(BINDING_RECORD_BITS + 2), .DEPTH(SESSIONS / 4)) u_other (
             .clk, .a_write_i(write_i && write_session_i[1:0] == 2'(b)), .a_address_i(write_session_i[$clog2(SESSIONS)-1:2]),
             .a_data_i({!parity, 1'b1, write_record_i}), .a_data_o(written_unused),
-            .b_write_i(unused_i && unused_session_i[1:0] == 2'(b)), .b_address_i(session[$clog2(SESSIONS)-1:2]),
+            .b_write_i(clear_i || (unused_i && unused_session_i[1:0] == 2'(b))), .b_address_i(four),
             .b_data_i('0), .b_data_o(other_records_o[b]));
         wire logic unused = &{1'b0, written_unused};
     end
@@ -66,6 +71,7 @@ module binding_records
             scan_valid_o <= 1'b0;
         end
     end
+    `HG_ASSERT(clear_alone, !(clear_i && (write_i || access_i || unused_i || scan_i)))
     `HG_ASSERT(one_user, !(access_i && unused_i))
     `HG_ASSERT(not_both, !(write_i && unused_i && write_session_i == unused_session_i))
 endmodule

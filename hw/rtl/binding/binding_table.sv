@@ -164,7 +164,7 @@ module binding_table
     logic [BINDING_RECORD_BITS+1:0] other_record;
     logic [3:0][BINDING_RECORD_BITS+1:0] other_records;
     binding_records #(.SESSIONS(SESSIONS)) u_records (
-        .clk, .rst, .write_i(write), .write_session_i(write_session), .write_record_i(write_record),
+        .clk, .rst, .clear_i(clear), .clear_four_i(clear_row), .write_i(write), .write_session_i(write_session), .write_record_i(write_record),
         .lookup_session_i(record_session), .lookup_record_o(lookup_record),
         .access_i(access_record), .access_session_i(access_record_session),
         .unused_i(session_back), .unused_session_i(back_session),
