@@ -6,7 +6,8 @@ use hashgate_model::bindings::Clocks;
 use hashgate_model::{Count, Nic as Model};
 use hashgate_nic::{HostTxCounters, Nic};
 use hashgate_packets::random::{FromHost, Generated};
-use hashgate_regs::defs::{Reason, Verdict};
+use hashgate_regs::defs::{Reason, Table, Verdict};
+use hashgate_regs::registers::TableSelect;
 use hashgate_sim::{Build, InProcess, Ready, SimNic, VerdictEvent, WireFrame};
 use hashgate_tables::{BucketFlags, Limits, Settings, Tables};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::sync::MutexGuard;
 
 /// Cycles in which a NIC must get idle after its last frame: two full buffers through a slow receiver.
 const IDLE_CYCLES: u64 = 1_000_000;
+/// How often a check of a table is asked whether it has ended, at most.
+const CHECK_POLLS: usize = 10_000;
 
 /// A simulated NIC under its driver, with the model beside it.
 ///
@@ -86,6 +89,28 @@ impl Bench {
     pub fn end_switch(&mut self) {
         let generation = self.nic.registers().generation();
         self.board.end_switch(&self.device.nic(), generation);
+    }
+
+    /// Words of the shadow of a table, read and written there again with the parity given.
+    pub fn rewrite(&self, table: Table, first: u32, count: u32, bad_parity: bool) {
+        let registers = self.nic.registers();
+        registers.set_table_select(TableSelect { id: table as u8, active: false, bad_parity: false });
+        registers.set_table_index(first);
+        let words: Vec<u32> = (0..count).map(|_| registers.table_data()).collect();
+        registers.set_table_select(TableSelect { id: table as u8, active: false, bad_parity });
+        registers.set_table_index(first);
+        for word in words {
+            registers.set_table_data(word);
+        }
+    }
+
+    /// Waits for the end of the check of a table.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn end_check(&self) {
+        let polls = (0..CHECK_POLLS).take_while(|_| self.nic.registers().status().check_busy).count();
+        assert!(polls < CHECK_POLLS, "the check of a table does not end");
     }
 
     /// Changes the settings. No frame may be inside.

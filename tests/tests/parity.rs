@@ -5,7 +5,6 @@
 
 use hashgate_packets::builder::ACK;
 use hashgate_regs::defs::{Mode, Reason, Table, Verdict};
-use hashgate_regs::registers::TableSelect;
 use hashgate_sim::{Build, VerdictEvent, WireFrame};
 use hashgate_tables::{Mac, Tables, Target};
 use hashgate_tests::scene::{self, DEDICATED4, MAP, RULE, TARGET, ip4, tcp, tcp4};
@@ -23,19 +22,6 @@ for_each_build!(
 );
 
 const GROUP: Mac = Mac([0x01, 0, 0x5e, 1, 2, 3]);
-
-/// Words of the table from `first` on, read from its shadow and written there again with the parity given.
-fn rewrite(bench: &Bench, table: Table, first: u32, count: u32, bad_parity: bool) {
-    let registers = bench.nic.registers();
-    registers.set_table_select(TableSelect { id: table as u8, active: false, bad_parity: false });
-    registers.set_table_index(first);
-    let words: Vec<u32> = (0..count).map(|_| registers.table_data()).collect();
-    registers.set_table_select(TableSelect { id: table as u8, active: false, bad_parity });
-    registers.set_table_index(first);
-    for word in words {
-        registers.set_table_data(word);
-    }
-}
 
 /// The event of a frame, past the model, which knows nothing of parity.
 fn event(bench: &Bench, frame: &[u8], error: bool) -> VerdictEvent {
@@ -79,11 +65,11 @@ fn spoilt_words(build: Build, table: Table, word: Option<u32>, change: impl FnOn
     let (first, count) = (registers.check_first(), registers.check_count());
     assert_eq!(registers.table_select().id, table as u8);
     match word {
-        None => rewrite(&bench, table, first, count, true),
-        Some(word) => rewrite(&bench, table, first + word, 1, true),
+        None => bench.rewrite(table, first, count, true),
+        Some(word) => bench.rewrite(table, first + word, 1, true),
     }
     registers.set_check(true);
-    while registers.status().check_busy {}
+    bench.end_check();
     assert!(registers.check_result(), "parity is no content");
     bench.nic.commit().expect("committed");
     bench
@@ -201,9 +187,9 @@ fn bucket_flags(build: Build) {
     let tables = scene(&bench);
     bench.load(&tables);
     let (first, count) = (256 * u32::from(MAP), 256);
-    rewrite(&bench, Table::Flags, first, count, true);
+    bench.rewrite(Table::Flags, first, count, true);
     assert_discards(&mut bench);
     assert_spares(&bench, &dedicated(), Reason::Dedicated);
-    rewrite(&bench, Table::Flags, first, count, false);
+    bench.rewrite(Table::Flags, first, count, false);
     assert_eq!(event(&bench, &needs_all(), false).reason, Reason::Map);
 }

@@ -47,15 +47,13 @@ module binding_records
     logic                        taken_q;
     logic [1:0]                  bank_1, bank_2;
     logic [$clog2(SESSIONS)-1:0] session;
-    logic [$clog2(SESSIONS)-3:0] four;
-    assign four    = clear_i ? clear_four_i : session[$clog2(SESSIONS)-1:2];
-    assign session = access_i ? access_session_i : unused_i ? unused_session_i : scan_session_i;
+    assign session = clear_i ? {clear_four_i, 2'd0} : access_i ? access_session_i : unused_i ? unused_session_i : scan_session_i;
     for (genvar b = 0; b < 4; b++) begin : gen_bank
         logic [BINDING_RECORD_BITS+1:0] written_unused;
         binding_ram2 #(.WIDTH(BINDING_RECORD_BITS + 2), .DEPTH(SESSIONS / 4)) u_other (
             .clk, .a_write_i(write_i && write_session_i[1:0] == 2'(b)), .a_address_i(write_session_i[$clog2(SESSIONS)-1:2]),
             .a_data_i({!parity, 1'b1, write_record_i}), .a_data_o(written_unused),
-            .b_write_i(clear_i || (unused_i && unused_session_i[1:0] == 2'(b))), .b_address_i(four),
+            .b_write_i(clear_i || (unused_i && unused_session_i[1:0] == 2'(b))), .b_address_i(session[$clog2(SESSIONS)-1:2]),
             .b_data_i('0), .b_data_o(other_records_o[b]));
         wire logic unused = &{1'b0, written_unused};
     end

@@ -11,6 +11,7 @@
 // Share    undo and sweep take turns.
 `resetall
 `default_nettype none
+`include "hashgate_assert.svh"
 module binding_sweep
     import binding_pkg::*;
 #(
@@ -173,5 +174,8 @@ module binding_sweep
     assign session_o      = (source_o == BY_UNDO) ? undo.session : candidate_session;
     assign row_o          = undo.row;
     assign candidate_take = take_i && source_o == BY_SWEEP;
+
+    // The records of the others say that they are not used, from the reset on.
+    `HG_ASSERT(handed_out, !candidate || {1'b0, candidate_session} < issued_i)
 endmodule
 `resetall
