@@ -309,7 +309,7 @@ struct Table final : hg_table {
         peeked[now % 16] = c.peek_target_o & 1;
         uint8_t op = wish.valid ? wish.op : 0;
         if ((op == 1 || op == 3) && !c.live_o) op = 0;
-        if (op == 2 && ((wish.only_dead && c.live_o) || !(c.present_o || c.can_create_o))) op = 0;
+        if (op == 2 && wish.only_dead && c.live_o) op = 0;
         out.busy = c.busy_o;
         out.valid = wish.valid;
         if (wish.valid) {
@@ -317,7 +317,8 @@ struct Table final : hg_table {
             out.live = c.live_o;
             out.flag = c.flag_o;
             out.can_create = c.can_create_o;
-            out.op = op;
+            // The table refuses what it has no room for.
+            out.op = op == 2 && !c.present_o && !c.can_create_o ? 0 : op;
             out.session = c.session_o;
             out.row = c.row_o;
             out.record = c.record_o;

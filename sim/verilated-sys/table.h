@@ -21,7 +21,7 @@ extern "C" {
 typedef struct {
     /** A packet, with this key. */
     uint8_t valid;
-    /** Operation: 0 none, 1 write, 2 create, 3 delete. Write and delete are done on live records only, create where it is allowed. */
+    /** Operation: 0 none, 1 write, 2 create, 3 delete. Write and delete are done on live records only. */
     uint8_t op;
     /** Create only if there is no live record. */
     uint8_t only_dead;
@@ -54,7 +54,7 @@ typedef struct {
     uint8_t live;
     uint8_t flag;
     uint8_t can_create;
-    /** Operation that was done. */
+    /** Operation that was done: not a create that was refused. */
     uint8_t op;
     uint32_t session;
     uint32_t row;

@@ -260,12 +260,11 @@ impl Reference {
                 }
                 (record.state != state::FREE).then_some((3, false, binding.session, free, key))
             }
-            _ => {
-                if packet.op == 2 && !(packet.only_dead != 0 && live) {
-                    self.counts.refused += 1;
-                }
-                None
+            _ if packet.op == 2 && !(packet.only_dead != 0 && live) => {
+                self.counts.refused += 1;
+                Some((4, false, output.session, wish, key))
             }
+            _ => None,
         };
         Ok(event)
     }
