@@ -11,7 +11,7 @@
 //          nothing was done, ask again.
 // By key   hash; for INSERT and REMOVE wait until packets in flight are through; walk the stash, then the four slots. A packet of the
 //          row since the wait ends in `busy_o`; a key of the same rows that moves into the stash meanwhile starts the walk anew.
-// Write    INSERT writes in a cycle in which no packet does (`write_o`, `wrote_i`); after 64 cycles it gives up: busy.
+// Write    INSERT writes in a cycle in which no packet does or is refused (`write_o`, `wrote_i`); after 64 cycles it gives up: busy.
 // Pause    `hold_o`: no session may be removed by others. 32 cycles pass after an INSERT before the next begins.
 // Bound    each operation but NEXT ends within some thousands of cycles whatever packets do; NEXT takes some 6 cycles for each session that
 //          it passes, and looks 256 times at most for the key of one.

@@ -67,6 +67,7 @@ module binding_lookup
     output logic [$clog2(SESSIONS)-1:0]         done_session_o,
     output binding_record_t                     done_record_o,
     output logic [3:0][ROW_BITS-1:0]            done_rows_o,
+    output logic                                refused_o,       // a new key without room: not done, with an event
     output logic                                event_o,
     output binding_event_e                      event_kind_o,
     output logic                                event_renewed_o, // CREATED took over a session that had expired
@@ -271,6 +272,7 @@ module binding_lookup
     assign done_session_o = outcome_11.session;
     assign done_record_o  = outcome_11.record;
     assign done_rows_o    = rows_q[11];
+    assign refused_o      = refuse_11;
     assign event_o        = refuse_11 || (outcome_11.wrote && (create_11 || outcome_11.record.state != state_11));
     assign event_kind_o   = refuse_11 ? BINDING_REFUSED : delete_11 ? BINDING_REMOVED : (create_11 && !live_11) ? BINDING_CREATED : BINDING_CHANGED;
 

@@ -129,7 +129,7 @@ module binding_table
     logic [12:1]                    row_valid;
     logic [12:1][ROW_BITS-1:0]      row_zero;
     rows_t                          rows_9, done_rows;
-    logic                           done, done_new, done_event, done_renewed, parity_packet, parity_step;
+    logic                           done, done_new, done_refused, done_event, done_renewed, parity_packet, parity_step;
     binding_key_t                   done_key;
     session_t                       done_session;
     binding_record_t                done_record;
@@ -144,7 +144,7 @@ module binding_table
         .read_session_o(record_session), .read_record_i(lookup_record),
         .row_valid_o(row_valid), .row_zero_o(row_zero), .rows_9_o(rows_9),
         .done_o(done), .done_new_o(done_new), .done_key_o(done_key), .done_session_o(done_session), .done_record_o(done_record),
-        .done_rows_o(done_rows), .event_o(done_event), .event_kind_o(done_event_kind), .event_renewed_o(done_renewed),
+        .done_rows_o(done_rows), .refused_o(done_refused), .event_o(done_event), .event_kind_o(done_event_kind), .event_renewed_o(done_renewed),
         .parity_o(parity_packet));
 
     // ---- cycle 11: what is written, by the packet or by the host -----------------------------------------------------------------
@@ -153,9 +153,9 @@ module binding_table
     rows_t           host_write_rows, write_rows;
     binding_key_t    write_key;
     binding_record_t write_record;
-    assign host_wrote    = host_write && !done;
-    assign write         = done || host_write;
-    assign write_new     = done ? done_new : host_write && host_write_new;
+    assign host_wrote    = host_write && !done && !done_refused;  // both have an event
+    assign write         = done || host_wrote;
+    assign write_new     = done ? done_new : host_wrote && host_write_new;
     assign write_session = done ? done_session : host_write_session;
     assign write_record  = done ? done_record : host_record_i;
     assign write_key     = done ? done_key : host_key_i;
@@ -328,6 +328,7 @@ module binding_table
             event_valid_o <= 1'b0;
         end
     end
+    `HG_ASSERT(no_event_lost, !(done_event && host_wrote))
 
     // ---- statistics ------------------------------------------------------------------------------------------------------------------------------
     always_ff @(posedge clk) begin
