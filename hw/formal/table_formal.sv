@@ -228,7 +228,7 @@ module table_formal
     assume property (@(posedge clk) op == BINDING_NONE || op == BINDING_WRITE || op == BINDING_CREATE || op == BINDING_DELETE);
     assume property (@(posedge clk) (op != BINDING_WRITE && op != BINDING_DELETE) || present);
     assume property (@(posedge clk) !(op == BINDING_CREATE || op == BINDING_WRITE) || record.state != BINDING_FREE);
-    assume property (@(posedge clk) record.state <= BINDING_FLOW && host_record.state <= BINDING_FLOW);
+    assume property (@(posedge clk) record.state <= hashgate_defs_pkg::BINDING_STATE_FLOW && host_record.state <= hashgate_defs_pkg::BINDING_STATE_FLOW);
     assume property (@(posedge clk) host_record.state != BINDING_FREE);
     assign answered = valid_q[10] && key_q[10] == mine_q;
     assign opened   = answered && op == BINDING_CREATE && (here_q || can_create);

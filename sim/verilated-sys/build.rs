@@ -26,6 +26,9 @@ const VERILATOR_FLAGS: &[&str] = &[
     "--x-initial",
     "unique",
     "--assert",
+    // Loops over the bits of an address too: a loop that is left is a bit at a time.
+    "--unroll-count",
+    "256",
     // Few large files: most of the time goes into reading the headers, once for each file.
     "--output-split",
     "40000",
@@ -78,7 +81,7 @@ fn main() {
         println!("cargo::rustc-cfg=hashgate_build_{build}");
     }
     // The table alone, in the hashes of its own sources only.
-    let parts = [rtl.join("binding"), rtl.join("common"), rtl.join("config")]
+    let parts = [rtl.join("binding"), rtl.join("common"), rtl.join("config"), rtl.join("generated")]
         .iter()
         .flat_map(|part| files(part))
         .collect::<Vec<_>>();

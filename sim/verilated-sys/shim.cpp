@@ -24,7 +24,9 @@
 #include "Vhg64___024root.h"
 #endif
 #include "Vtable512.h"
+#include "Vtable512___024root.h"
 #include "Vtable65536.h"
+#include "Vtable65536___024root.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the shim copies vectors as little-endian bytes");
 
@@ -34,6 +36,8 @@ struct hg_table {
 
     virtual ~hg_table() = default;
     virtual bool step(const hgt_in &in, hgt_out &out) = 0;
+    virtual int upset(uint32_t memory, uint32_t word, uint32_t bit) = 0;
+    virtual uint32_t slot(uint32_t way, uint32_t row) const = 0;
 };
 
 struct hg_nic {
@@ -237,12 +241,24 @@ void get_key(const Port &port, uint32_t *key) {
     for (int i = 0; i < HGT_KEY_WORDS; i++) key[i] = port[i];
 }
 
+// Bits of a key, and of the records that packets and that others read, with their flags.
+constexpr uint32_t KEY_BITS = 305;
+constexpr uint32_t RECORD_BITS = 50;
+constexpr uint32_t OTHER_RECORD_BITS = 51;
+
+// A word of a memory; null if there is none.
+template <class Memory>
+auto word_of(Memory &memory, uint32_t word) {
+    return word < sizeof memory / sizeof memory[0] ? &memory[word] : nullptr;
+}
+
 // Cycles from key to answer, and from the target that is peeked at to the flag.
 constexpr unsigned TABLE_LATENCY = 10;
 constexpr unsigned PEEK_LATENCY = 1;
 
-template <class Core>
+template <class Core, uint32_t SESSION_BITS>
 struct Table final : hg_table {
+    static constexpr uint32_t SLOT_BITS = KEY_BITS + SESSION_BITS + 2;
     struct Wish {
         uint8_t valid, op, only_dead, flag;
         uint64_t record;
@@ -354,6 +370,50 @@ struct Table final : hg_table {
         context->timeInc(1);
         return failure.empty();
     }
+
+    auto slot_word(uint32_t way, uint32_t row) const {
+        auto *root = core->rootp;
+        switch (way) {
+            case 0: return word_of(root->binding_table__DOT__gen_way__BRA__0__KET____DOT__u_slots__DOT__memory, row);
+            case 1: return word_of(root->binding_table__DOT__gen_way__BRA__1__KET____DOT__u_slots__DOT__memory, row);
+            case 2: return word_of(root->binding_table__DOT__gen_way__BRA__2__KET____DOT__u_slots__DOT__memory, row);
+            default: return word_of(root->binding_table__DOT__gen_way__BRA__3__KET____DOT__u_slots__DOT__memory, row);
+        }
+    }
+
+    auto other_record(uint32_t session) const {
+        auto *root = core->rootp;
+        switch (session % 4) {
+            case 0: return word_of(root->binding_table__DOT__u_records__DOT__gen_bank__BRA__0__KET____DOT__u_other__DOT__memory, session / 4);
+            case 1: return word_of(root->binding_table__DOT__u_records__DOT__gen_bank__BRA__1__KET____DOT__u_other__DOT__memory, session / 4);
+            case 2: return word_of(root->binding_table__DOT__u_records__DOT__gen_bank__BRA__2__KET____DOT__u_other__DOT__memory, session / 4);
+            default: return word_of(root->binding_table__DOT__u_records__DOT__gen_bank__BRA__3__KET____DOT__u_other__DOT__memory, session / 4);
+        }
+    }
+
+    int upset(uint32_t memory, uint32_t word, uint32_t bit) override {
+        if (memory < 4) {
+            auto *slot = slot_word(memory, word);
+            if (!slot || bit >= SLOT_BITS) return 1;
+            (*slot)[bit / 32] ^= 1u << bit % 32;
+            return 0;
+        }
+        const bool other = memory == HGT_OTHER_RECORDS;
+        if (memory != HGT_RECORDS && !other) return 1;
+        auto *record = other ? other_record(word) : word_of(core->rootp->binding_table__DOT__u_records__DOT__u_lookup__DOT__memory, word);
+        if (!record || bit >= (other ? OTHER_RECORD_BITS : RECORD_BITS)) return 1;
+        *record ^= uint64_t{1} << bit;
+        return 0;
+    }
+
+    uint32_t slot(uint32_t way, uint32_t row) const override {
+        auto *slot = way < 4 ? slot_word(way, row) : nullptr;
+        auto bit = [&](uint32_t at) { return (*slot)[at / 32] >> at % 32 & 1; };
+        if (!slot || !bit(SLOT_BITS - 2)) return ~0u;
+        uint32_t session = 0;
+        for (uint32_t i = 0; i < SESSION_BITS; i++) session |= bit(KEY_BITS + i) << i;
+        return session;
+    }
 };
 
 }  // namespace
@@ -414,8 +474,8 @@ int hg_trace_open(hg_nic *nic, const char *path) {
 }
 
 hg_table *hgt_new(uint32_t sessions, uint32_t seed, const uint32_t secret[4]) {
-    if (sessions == 512) return new Table<Vtable512>(seed, secret);
-    if (sessions == 65536) return new Table<Vtable65536>(seed, secret);
+    if (sessions == 512) return new Table<Vtable512, 9>(seed, secret);
+    if (sessions == 65536) return new Table<Vtable65536, 16>(seed, secret);
     return nullptr;
 }
 
@@ -427,6 +487,10 @@ uint32_t hgt_run(hg_table *table, uint32_t cycles, const hgt_in *in, hgt_out *ou
         if (!table->step(in[i], out[i])) return i;
     return cycles;
 }
+
+int hgt_upset(hg_table *table, uint32_t memory, uint32_t word, uint32_t bit) { return table->upset(memory, word, bit); }
+
+uint32_t hgt_slot(const hg_table *table, uint32_t way, uint32_t row) { return table->slot(way, row); }
 
 const char *hgt_failure(const hg_table *table) { return table->failure.empty() ? nullptr : table->failure.c_str(); }
 

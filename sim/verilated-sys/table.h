@@ -93,6 +93,19 @@ void hgt_free(hg_table *table);
 /** `cycles` clock cycles. Returns how many passed; fewer if an assertion failed, see hgt_failure(). */
 uint32_t hgt_run(hg_table *table, uint32_t cycles, const hgt_in *in, hgt_out *out);
 
+/** Memories of records, beside those of slots, which have the numbers of their ways: the ones that packets read, the ones that others do. */
+#define HGT_RECORDS 4
+#define HGT_OTHER_RECORDS 5
+
+/**
+ * Flips a bit of a memory, as a particle does: `word` is a row of a way, or a session. Slots are {parity, valid, session, key}, records
+ * {parity, record}, those that others read {parity, used, record}. Returns 0, or 1 if there is no such memory, word or bit.
+ */
+int hgt_upset(hg_table *table, uint32_t memory, uint32_t word, uint32_t bit);
+
+/** The session whose key is in a slot; all ones if the slot is empty or there is no such slot. */
+uint32_t hgt_slot(const hg_table *table, uint32_t way, uint32_t row);
+
 /** Why hgt_run() stopped; 0 if it did not. Valid until hgt_free(). */
 const char *hgt_failure(const hg_table *table);
 

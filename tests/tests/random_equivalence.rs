@@ -117,7 +117,7 @@ fn random_equivalence(build: Build, seed: u64) {
         let some_port = generator.rng().random_range(0..limits.ports);
         let alone = (limits.ports > 1 && generator.rng().random_bool(0.3)).then_some(some_port);
         traffic(&mut bench, &mut generator, 250, alone);
-        for _ in 0..6 {
+        for _ in 0..3 {
             change(generator.rng(), &limits, &mut loaded, true);
         }
         bench.commit(&loaded, |bench| traffic(bench, &mut generator, 250, alone));

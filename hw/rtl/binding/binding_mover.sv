@@ -17,7 +17,8 @@
 //          2 .. 15 of the packets' way at the edge of the write.
 // Where    `where` holds way and row of each session that is in a slot; of the others, anything. Whoever uses it checks the slot.
 // Upset    what is occupied is kept twice; a slot with one flag wrong counts as occupied (and is lost if it is empty). A word with
-//          wrong parity is not moved; REMOVE clears it when its session's record is dead, without waiting for quiet.
+//          wrong parity is not moved; REMOVE clears it when its session's record is dead, without waiting for quiet. A record with
+//          wrong parity is dead; the report of its removal has what is left of it. `parity_o` is a pulse for each word or record read.
 `resetall
 `default_nettype none
 `include "hashgate_assert.svh"
@@ -382,15 +383,15 @@ module binding_mover
         match_11 <= match_10;
         bad_10   <= bad_9;
         bad_11   <= bad_10;
-        parity_o <= bad_9 && !busy_i;
     end
     assign right_9 = word_q[9].valid && !bad_9 && !refused_q[9];
 
     // ---- 10, 11: record, decision -------------------------------------------------------------------------------------------------------------------
     binding_record_t record_10, record_11, record_12;
-    logic            record_bad_10, live_11, used_11, meets_11, near_late, done_11;
+    logic            record_bad_10, asked_10, live_11, used_11, meets_11, near_late, done_11;
     assign record_10     = record_i[BINDING_RECORD_BITS-1:0];
     assign record_bad_10 = ^record_i;
+    assign asked_10      = valid_q[10] && step_q[10] != STEP_MOVE;
     assign near_late = near_11 || near[1] || (row_valid_i[2] && row_zero_i[2] == rows_11[0]);
     always_comb begin
         case (source_q[11])
@@ -411,7 +412,7 @@ module binding_mover
         record_11 <= record_10;
         live_11   <= !record_bad_10 && binding_live(record_10.state, record_10.expires, fast_now_i, slow_now_i);
         used_11   <= record_bad_10 || record_i[BINDING_RECORD_BITS];
-        if (record_bad_10) record_11.state <= BINDING_FREE;
+        parity_o  <= (bad_9 || (asked_10 && record_bad_10)) && !busy_i;
         if (record_bad_10) record_11.fresh <= 1'b0;
 
         swap_12   <= lock_q[11] && swap_q[11] && right_11;

@@ -16,17 +16,13 @@ package binding_pkg;
     } binding_key_t;
     localparam int unsigned BINDING_KEY_BITS = $bits(binding_key_t);
 
-    typedef enum logic [2:0] {
-        BINDING_FREE        = 3'd0,
-        BINDING_HALF_OPEN   = 3'd1,
-        BINDING_ESTABLISHED = 3'd2,
-        BINDING_CLOSING     = 3'd3,
-        BINDING_RESET       = 3'd4,
-        BINDING_FLOW        = 3'd5
-    } binding_state_e;
+    // States that mean something to the table, with the values that the host sees (hw/defs).
+    localparam logic [2:0] BINDING_FREE      = hashgate_defs_pkg::BINDING_STATE_FREE;
+    localparam logic [2:0] BINDING_HALF_OPEN = hashgate_defs_pkg::BINDING_STATE_HALF_OPEN;
+    localparam logic [2:0] BINDING_RESET     = hashgate_defs_pkg::BINDING_STATE_RESET;
 
     typedef struct packed {
-        logic [2:0]  state;    // binding_state_e
+        logic [2:0]  state;    // hashgate_defs_pkg::binding_state_e
         logic        fresh;    // written by CREATE, not since
         logic [9:0]  target;
         logic [6:0]  rule;

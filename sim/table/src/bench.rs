@@ -78,6 +78,11 @@ impl Bench {
         panic!("the table stays busy");
     }
 
+    /// The table itself.
+    pub fn model(&mut self) -> &mut TableModel {
+        &mut self.model
+    }
+
     /// Sessions.
     pub fn sessions(&self) -> u32 {
         self.model.sessions()

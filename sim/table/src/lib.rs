@@ -12,7 +12,7 @@ mod reference;
 pub mod size;
 
 pub use bench::{Bench, HostReply, Packet};
-pub use hashgate_verilated_sys::{TableIn, TableModel, TableOut};
+pub use hashgate_verilated_sys::{TableIn, TableMemory, TableModel, TableOut};
 pub use reference::Reference;
 
 /// Cycles from a key to its answer.
@@ -133,4 +133,13 @@ impl Random {
     pub fn chance(&mut self, part: u64) -> bool {
         self.below(1024) < part
     }
+}
+
+/// The seed of a random test: `HASHGATE_SEED`, or one of its own. The test prints it.
+///
+/// # Panics
+/// If the variable is not a number.
+pub fn seed() -> u64 {
+    let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64 & 0xffff_ffff);
+    std::env::var("HASHGATE_SEED").map_or_else(|_| now(), |text| text.parse().expect("HASHGATE_SEED is a number"))
 }

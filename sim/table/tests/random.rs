@@ -2,7 +2,7 @@
 //! Random operations against the reference. `HASHGATE_OPS` sets how many packets there are in all (1 million if unset), `HASHGATE_SEED` the
 //! seed, which is printed.
 
-use hashgate_table_sim::{Bench, Key, Packet, Random, Record, TableIn, key, state};
+use hashgate_table_sim::{Bench, Key, Packet, Random, Record, TableIn, key, seed, state};
 use std::env;
 
 const BATCH: usize = 128;
@@ -161,15 +161,6 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
 
 fn packets() -> u64 {
     env::var("HASHGATE_OPS").ok().map_or(1_000_000, |text| text.parse().expect("HASHGATE_OPS is a number"))
-}
-
-fn seed() -> u64 {
-    let random = || {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(1, |t| t.as_nanos() as u64 & 0xffff_ffff)
-    };
-    env::var("HASHGATE_SEED").ok().map_or_else(random, |text| text.parse().expect("HASHGATE_SEED is a number"))
 }
 
 fn lives(name: &str, sessions: u32, share: u64, rounds: &mut dyn FnMut(&mut Random) -> Round) {

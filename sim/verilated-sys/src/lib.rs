@@ -11,7 +11,7 @@ mod ffi {
 
 mod table;
 
-pub use table::{KEY_WORDS, TableIn, TableModel, TableOut};
+pub use table::{KEY_WORDS, TableIn, TableMemory, TableModel, TableOut};
 
 pub use ffi::{hg_beat as Beat, hg_in as In, hg_out as Out};
 

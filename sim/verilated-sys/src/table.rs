@@ -18,6 +18,17 @@ pub struct TableModel {
 // SAFETY: as for `Model`: all state is the table's own, and what the shim keeps per thread is set anew at each call.
 unsafe impl Send for TableModel {}
 
+/// A memory of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableMemory {
+    /// Slots of a way, 0 .. 3: words {parity, valid, session, key} by row.
+    Slots(u8),
+    /// Records that packets read: {parity, record} by session.
+    Records,
+    /// Records that sweep, mover and host read: {parity, used, record} by session.
+    OtherRecords,
+}
+
 impl TableModel {
     /// Sizes that are compiled in.
     pub const SIZES: [u32; 2] = [512, 65536];
@@ -48,6 +59,29 @@ impl TableModel {
         // SAFETY: `table` is alive until `drop`; both arrays have `cycles` elements, of the structs that bindgen made from table.h.
         let passed = unsafe { ffi::hgt_run(self.table.as_ptr(), cycles, input.as_ptr(), output.as_mut_ptr()) };
         if passed == cycles { Ok(()) } else { Err((passed as usize, self.failure())) }
+    }
+
+    /// Flips a bit of a memory, as a particle does.
+    ///
+    /// # Panics
+    /// If there is no such memory, word or bit.
+    pub fn upset(&mut self, memory: TableMemory, word: u32, bit: u32) {
+        let number = match memory {
+            TableMemory::Slots(way @ 0..=3) => way.into(),
+            TableMemory::Slots(way) => panic!("a table has no way {way}"),
+            TableMemory::Records => ffi::HGT_RECORDS,
+            TableMemory::OtherRecords => ffi::HGT_OTHER_RECORDS,
+        };
+        // SAFETY: `table` is alive until `drop`; the call checks its operands.
+        let failed = unsafe { ffi::hgt_upset(self.table.as_ptr(), number, word, bit) };
+        assert!(failed == 0, "{memory:?} has no word {word} with a bit {bit}");
+    }
+
+    /// The session whose key is in a slot; `None` if it is empty, or there is no such slot.
+    pub fn slot(&self, way: u8, row: u32) -> Option<u32> {
+        // SAFETY: `table` is alive until `drop`; the call checks its operands and changes nothing.
+        let session = unsafe { ffi::hgt_slot(self.table.as_ptr(), way.into(), row) };
+        (session != u32::MAX).then_some(session)
     }
 
     #[cold]
