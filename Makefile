@@ -43,8 +43,8 @@ formal: setup ## Proofs of the binding table to larger depths, and deliberate bu
 mutants: setup ## Are deliberate RTL bugs caught? All hand-written ones and a sample of generated ones
 	@$(VENV_PYTHON) tools/mutants/run.py
 
-mutants-nightly: setup ## The same with 200 generated bugs (hours)
-	@$(VENV_PYTHON) tools/mutants/run.py --generated 200
+mutants-nightly: setup ## The same with 200 generated bugs, explained survivors among them (hours)
+	@$(VENV_PYTHON) tools/mutants/run.py --generated 200 --explained
 
 generate: setup ## Makes the generated files again after a change of their source
 	@hw/defs/generate.py
