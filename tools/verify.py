@@ -127,7 +127,7 @@ def test_steps() -> list[Step]:
         clippy_step(("rust build",)),
         Step("synthesis", [python, "hw/synth/run.py"], note=r"^summary: (.*)$"),
         Step("formal", [python, "hw/formal/run.py"], note=r"^summary: (.*)$"),
-        Step("mutants", [python, "tools/mutants/run.py"], ("rust tests",), note=r"^summary: (.*)$"),
+        Step("mutants", [python, "tools/mutants/run.py"], ("rust build",), note=r"^summary: (.*)$"),
     ]
     steps += lint_steps()
     steps += [

@@ -110,8 +110,6 @@ impl Bench {
             *missing.entry((event.table, kind, driver_key(&event.key), record)).or_default() += 1;
             wanted += 1;
         }
-        let lost = self.nic.lost_binding_events().wrapping_sub(self.lost_events);
-        self.lost_events = self.nic.lost_binding_events();
         let mut seen = 0;
         let take = |missing: &mut BTreeMap<Known, i64>, known: Known| {
             let left = missing.get_mut(&known);
@@ -145,6 +143,9 @@ impl Bench {
             take(&mut missing, (table, kind as u8, key, known));
             seen += 1;
         }
+        // Not before: what the sweep reports while the queue is still full is lost too.
+        let all = self.nic.lost_binding_events();
+        let lost = all.wrapping_sub(std::mem::replace(&mut self.lost_events, all));
         // A renewed one stands for two.
         assert!(
             wanted <= seen + 2 * lost as usize && wanted >= seen + lost as usize,

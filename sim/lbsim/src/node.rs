@@ -81,14 +81,12 @@ impl<'c> Node<'c> {
     }
 
     /// Loads new tables beside the active ones and has the NIC check them; traffic goes on by the old ones. The flags of
-    /// buckets take effect at once.
+    /// buckets stay as they are.
     ///
     /// # Errors
     /// Those of the driver.
     pub fn stage(&mut self, tables: &Tables) -> Result<()> {
-        let nic = || format!("NIC of host {}", self.host.name);
-        self.driver.stage(tables).with_context(nic)?;
-        self.driver.set_flags(&tables.flags).with_context(nic)
+        self.driver.stage(tables).with_context(|| format!("NIC of host {}", self.host.name))
     }
 
     /// Switches to the staged tables between two frames.

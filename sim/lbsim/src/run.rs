@@ -176,6 +176,7 @@ fn simulate(
             && tables != active
         {
             node.stage(tables)?;
+            node.driver().set_flags(&tables.flags)?;
             node.commit()?;
             node.release_flows(tables)?;
             active = tables;
