@@ -298,6 +298,7 @@ fn bad_bindings_are_refused(build: Build) {
         (BindingRecord { rule: 40, ..good }, "rule 40 has no entry"),
         (BindingRecord { bucket: 4096, ..good }, "bucket 4096 is out of range"),
         (BindingRecord { state: BindingState::Free, ..good }, "the state of a binding cannot be free"),
+        (BindingRecord { state: BindingState::Flow, ..good }, "state flow does not fit the key"),
         (BindingRecord { expires: over, ..good }, "it would end at tick"),
         (good, "there is a binding of"),
     ];
@@ -305,6 +306,12 @@ fn bad_bindings_are_refused(build: Build) {
         let error = bench.nic.insert_binding(BindingTable::Connection, &key(4000), &record);
         let error = error.expect_err(words);
         assert!(matches!(error, NicError::Binding(_)) && error.to_string().contains(words), "{error}");
+    }
+    let half_open = BindingRecord { state: BindingState::HalfOpen, ..good };
+    let udp = BindingKey { protocol: 17, ..key(4000) };
+    for (table, key) in [(BindingTable::Connection, udp), (BindingTable::Affinity, key(4000))] {
+        let error = bench.nic.insert_binding(table, &key, &half_open).expect_err("not of TCP");
+        assert!(error.to_string().contains("state half_open does not fit the key: it has to be flow"), "{error}");
     }
     let mixed = BindingKey { destination: scene::VIP6.into(), ..key(4001) };
     let error = bench.nic.insert_binding(BindingTable::Connection, &mixed, &good).expect_err("two versions");
