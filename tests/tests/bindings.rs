@@ -6,7 +6,7 @@ use hashgate_nic::{
 };
 use hashgate_packets::builder::{ACK, FIN, RST, SYN, Tcp, Udp, Upper};
 use hashgate_regs::defs::{BindingState, Reason, Track, Verdict};
-use hashgate_sim::Build;
+use hashgate_sim::{Build, WireFrame};
 use hashgate_tables::{BUCKETS, KeyMask, Tables, Target};
 use hashgate_tests::scene::{self, CLIENT4, MAP, QUEUE, RULE, TARGET, VIP4, ip4};
 use hashgate_tests::{Bench, for_each_build};
@@ -24,6 +24,7 @@ for_each_build!(
     a_new_rule_inherits_no_bindings,
     events_tell_everything,
     a_full_table_refuses_and_keeps,
+    a_flush_under_traffic_is_clean,
 );
 
 /// Another member: its packets are discarded here.
@@ -298,6 +299,7 @@ fn bad_bindings_are_refused(build: Build) {
         (BindingRecord { rule: 40, ..good }, "rule 40 has no entry"),
         (BindingRecord { bucket: 4096, ..good }, "bucket 4096 is out of range"),
         (BindingRecord { state: BindingState::Free, ..good }, "the state of a binding cannot be free"),
+        (BindingRecord { state: BindingState::Flow, ..good }, "state flow does not fit the key"),
         (BindingRecord { expires: over, ..good }, "it would end at tick"),
         (good, "there is a binding of"),
     ];
@@ -305,6 +307,12 @@ fn bad_bindings_are_refused(build: Build) {
         let error = bench.nic.insert_binding(BindingTable::Connection, &key(4000), &record);
         let error = error.expect_err(words);
         assert!(matches!(error, NicError::Binding(_)) && error.to_string().contains(words), "{error}");
+    }
+    let half_open = BindingRecord { state: BindingState::HalfOpen, ..good };
+    let udp = BindingKey { protocol: 17, ..key(4000) };
+    for (table, key) in [(BindingTable::Connection, udp), (BindingTable::Affinity, key(4000))] {
+        let error = bench.nic.insert_binding(table, &key, &half_open).expect_err("not of TCP");
+        assert!(error.to_string().contains("state half_open does not fit the key: it has to be flow"), "{error}");
     }
     let mixed = BindingKey { destination: scene::VIP6.into(), ..key(4001) };
     let error = bench.nic.insert_binding(BindingTable::Connection, &mixed, &good).expect_err("two versions");
@@ -411,4 +419,36 @@ fn a_full_table_refuses_and_keeps(build: Build) {
     }
     assert_eq!(found as u64, counters.created);
     bench.compare_counters();
+}
+
+/// Connections open while the tables empty themselves: those made before are gone, those that come meanwhile make nothing.
+fn a_flush_under_traffic_is_clean(build: Build) {
+    const CONNECTIONS: u16 = 1200;
+    let mut bench = bench(build, |_| {});
+    // The frames take twice as long as a flush: a row a cycle, then the hash tables.
+    let gap = (bench.nic.info().bindings / 4 + 4000) * 2 / u32::from(CONNECTIONS);
+    for n in 0..CONNECTIONS {
+        bench.sim().push_wire(0, WireFrame { data: segment(2000 + n, SYN), error: false, gap });
+    }
+    bench.sim().run(u64::from(gap) * 200);
+    let before = bench.nic.binding_counters(BindingTable::Connection).created;
+    assert!(before > 50, "connections were open before: {before}");
+    bench.nic.flush_bindings(7).expect("flushed");
+    {
+        let mut sim = bench.sim();
+        sim.run_until_idle(1_000_000).expect("the NIC gets idle");
+        while sim.pop_host().is_some() || sim.pop_ingress().is_some() || sim.pop_event().is_some() {}
+    }
+    let found = bench.nic.bindings(BindingTable::Connection).expect("a dump");
+    let live: u32 = bench.nic.count_bindings(BindingTable::Connection, None).expect("a census").iter().sum();
+    assert_eq!(live as usize, found.len(), "nothing is left that no key leads to");
+    assert_eq!(bench.nic.binding_counters(BindingTable::Connection).used as usize, found.len());
+    let mut ports: Vec<_> = found.iter().map(|binding| binding.key.source_port).collect();
+    ports.sort_unstable();
+    // All that came after it, without a gap.
+    assert!(ports.len() > 50 && ports.len() < usize::from(CONNECTIONS - 200), "{}", ports.len());
+    assert_eq!(ports, (2000 + CONNECTIONS - ports.len() as u16..2000 + CONNECTIONS).collect::<Vec<_>>());
+    for (port, reason) in [(2000, Reason::Map), (ports[0] - 1, Reason::Map), (ports[0], Reason::Binding)] {
+        assert_eq!(bench.unchecked_one(0, &segment(port, ACK)).reason, reason, "port {port}");
+    }
 }

@@ -3,17 +3,19 @@
 
 use crate::{Nic, NicError};
 use hashgate_regs::defs::{BindingState, RuleEntry, Table, TargetEntry};
-use hashgate_regs::registers::{BindCensus, BindCommand, BindRecord0, BindRecord1, BindTicks, Registers};
+use hashgate_regs::registers::{BindCensus, BindCommand, BindRecord0, BindRecord1, BindStatus, BindTicks};
 use hashgate_tables::{BUCKETS, NOBODY, Tables, Timeouts};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Reads of the status before an operation counts as hung. One takes microseconds.
 const POLLS: u32 = 10_000;
-/// Reads of the status before a census counts as hung: 65536 bindings take a few milliseconds.
-const CENSUS_POLLS: u32 = 1_000_000;
+/// Reads of the status before a walk over all sessions counts as hung: a census, or the next binding behind a long gap.
+/// 65536 of them take a few milliseconds.
+const WALK_POLLS: u32 = 1_000_000;
 /// How often an operation is asked for again while packets with its key are under way.
 const RETRIES: u32 = 1_000;
 const KEY_WORDS: usize = 10;
+const TCP: u8 = 6;
 
 /// One of the two binding tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -236,11 +238,12 @@ impl Nic {
         }
     }
 
-    /// Makes a binding. It ends at `record.expires` unless packets refresh it.
+    /// Makes a binding. It ends at `record.expires` unless packets refresh it, and is not fresh.
     ///
     /// # Errors
-    /// [`NicError::Binding`] if the target, the rule, the bucket or the state cannot be, if the time is over, or if there
-    /// is a binding with this key; [`NicError::BindingsFull`] if there is no room; nothing has changed then. Others as
+    /// [`NicError::Binding`] if the target, the rule, the bucket or the state cannot be (TCP connections are half-open,
+    /// established, closing or reset, everything else is a flow), if the time is over, or if there is a binding with
+    /// this key; [`NicError::BindingsFull`] if there is no room; nothing has changed then. Others as
     /// for [`Nic::find_binding`].
     pub fn insert_binding(
         &mut self,
@@ -257,7 +260,7 @@ impl Nic {
 
     /// Copies bindings of another member, which it had when its clocks said `theirs`, so that packets of flows that
     /// move here without a sign of their beginning (UDP, masked keys) are decided as there. Each lasts as long as it
-    /// would there, to a tick. Both must know its target and rule by the same numbers.
+    /// would there, counted from the call on, to a tick. Both must know its target and rule by the same numbers.
     ///
     /// # Errors
     /// As for [`Nic::insert_binding`], but for keys that are present and a table that is full, which are counted. Those
@@ -269,15 +272,19 @@ impl Nic {
         theirs: &BindingClocks,
     ) -> Result<Copied, NicError> {
         let mut copied = Copied::default();
+        let ours = self.binding_clocks();
         for Binding { key, record, .. } in bindings {
-            let ours = self.binding_clocks();
-            let Some(left) = theirs.left(record) else {
+            let expires = theirs.left(record).map(|left| {
+                let left_ns = u64::from(left) * theirs.tick_ns(record.state);
+                let ticks = left_ns.div_ceil(ours.tick_ns(record.state)).min(u64::from(Timeouts::MAX)) as u16;
+                ours.after(record.state, ticks)
+            });
+            let record = expires.map(|expires| BindingRecord { expires, ..*record });
+            // Some end while the ones before them are copied.
+            let Some(record) = record.filter(|record| self.binding_clocks().left(record).is_some()) else {
                 copied.ended += 1;
                 continue;
             };
-            let left_ns = u64::from(left) * theirs.tick_ns(record.state);
-            let ticks = left_ns.div_ceil(ours.tick_ns(record.state)).min(u64::from(Timeouts::MAX)) as u16;
-            let record = BindingRecord { expires: ours.after(record.state, ticks), fresh: false, ..*record };
             *match self.insert(table, key, &record)? {
                 Outcome::Ok => &mut copied.made,
                 Outcome::No => &mut copied.present,
@@ -288,14 +295,11 @@ impl Nic {
     }
 
     fn insert(&mut self, table: BindingTable, key: &BindingKey, record: &BindingRecord) -> Result<Outcome, NicError> {
-        self.check_record(record)?;
+        self.check_record(table, key, record)?;
         self.write_key(key)?;
         let registers = self.registers();
-        registers.set_bind_record0(BindRecord0 {
-            target: record.target,
-            state: record.state as u8,
-            fresh: record.fresh,
-        });
+        // Fresh is what a packet makes; nothing could undo this one.
+        registers.set_bind_record0(BindRecord0 { target: record.target, state: record.state as u8, fresh: false });
         registers.set_bind_record1(BindRecord1 { bucket: record.bucket, rule: record.rule });
         registers.set_bind_record2(record.expires);
         self.operate(table, Operation::Insert)
@@ -319,15 +323,21 @@ impl Nic {
         let mut found: Vec<Binding> = Vec::new();
         let mut from = 0u16;
         loop {
+            self.end_operation(WALK_POLLS)?;
             self.registers().set_bind_session(from);
             match self.operate(table, Operation::Next)? {
                 Outcome::Ok => found.push(self.read_binding()?),
                 _ => return Ok(found),
             }
-            match found.last().and_then(|binding| binding.session.checked_add(1)) {
-                Some(next) => from = next,
-                None => return Ok(found),
+            let session = found.last().map_or(0, |binding| binding.session);
+            if session < from {
+                let text = format!("asked for those from session {from} on, the NIC gave {session}");
+                return Err(NicError::Binding(text));
             }
+            if u32::from(session) + 1 >= self.info().bindings {
+                return Ok(found);
+            }
+            from = session + 1;
         }
     }
 
@@ -420,7 +430,7 @@ impl Nic {
         let mut polls = 0;
         while registers.bind_census_status() {
             polls += 1;
-            if polls == CENSUS_POLLS {
+            if polls == WALK_POLLS {
                 return Err(self.or_gone(NicError::Timeout { what: "the census of a binding table", polls }));
             }
         }
@@ -491,11 +501,16 @@ impl Nic {
         self.registers().event_lost()
     }
 
-    fn check_record(&self, record: &BindingRecord) -> Result<(), NicError> {
+    fn check_record(&self, table: BindingTable, key: &BindingKey, record: &BindingRecord) -> Result<(), NicError> {
         let limits = &self.info().limits;
         let refuse = |text: String| Err(NicError::Binding(text));
         if record.state == BindingState::Free {
             return refuse("the state of a binding cannot be free: remove it instead".into());
+        }
+        let tcp = table == BindingTable::Connection && key.protocol == TCP;
+        if tcp == (record.state == BindingState::Flow) {
+            let fitting = if tcp { "half_open, established, closing or reset" } else { "flow" };
+            return refuse(format!("state {} does not fit the key: it has to be {fitting}", record.state));
         }
         if record.target >= limits.targets.min(NOBODY) {
             return refuse(format!("target {} is out of range: 0..{}", record.target, limits.targets.min(NOBODY)));
@@ -519,6 +534,8 @@ impl Nic {
     }
 
     fn write_key(&self, key: &BindingKey) -> Result<(), NicError> {
+        // The NIC reads the key while it works: one that was given up on may still.
+        self.end_operation(WALK_POLLS)?;
         if key.source.is_ipv6() != key.destination.is_ipv6() {
             let text = format!("the key has addresses of two IP versions: {} and {}", key.source, key.destination);
             return Err(NicError::Binding(text));
@@ -546,23 +563,11 @@ impl Nic {
 
     /// Starts an operation and waits for its end; asks again while packets with the key are under way.
     fn operate(&self, table: BindingTable, operation: Operation) -> Result<Outcome, NicError> {
-        let registers: &Registers<_> = self.registers();
+        let limit = if matches!(operation, Operation::Next) { WALK_POLLS } else { POLLS };
         for _ in 0..RETRIES {
             let affinity = table == BindingTable::Affinity;
-            registers.set_bind_command(BindCommand { op: operation as u8, affinity });
-            let mut polls = 0;
-            let status = loop {
-                let status = registers.bind_status();
-                if !status.busy {
-                    break status;
-                }
-                polls += 1;
-                if polls == POLLS {
-                    let error = NicError::Timeout { what: "an operation on a binding table", polls };
-                    return Err(self.or_gone(error));
-                }
-            };
-            match status {
+            self.registers().set_bind_command(BindCommand { op: operation as u8, affinity });
+            match self.end_operation(limit)? {
                 status if status.ok => return Ok(Outcome::Ok),
                 status if status.full => return Ok(Outcome::Full),
                 status if status.again => {}
@@ -570,5 +575,11 @@ impl Nic {
             }
         }
         Err(NicError::BindingBusy { table, retries: RETRIES })
+    }
+
+    /// Waits until no operation is under way; gives the status of the last one.
+    fn end_operation(&self, limit: u32) -> Result<BindStatus, NicError> {
+        let ended = (0..limit).map(|_| self.registers().bind_status()).find(|status| !status.busy);
+        ended.ok_or_else(|| self.or_gone(NicError::Timeout { what: "an operation on a binding table", polls: limit }))
     }
 }

@@ -470,7 +470,8 @@ impl BindTicks {
 }
 
 /// BIND_COMMAND: A write starts an operation on a binding table, with BIND_KEY, BIND_RECORD and BIND_SESSION as
-/// operands; while `BIND_STATUS.busy` a further write is ignored. It is done within microseconds whatever the traffic.
+/// operands, which may be written anew from then on; while `BIND_STATUS.busy` a further write is ignored. It is done
+/// within microseconds; the search for the next binding takes some 6 cycles for each session that it passes over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BindCommand {
     /// 0 find the binding of the key; 1 insert it with the record; 2 remove it; 3 find the first live binding whose
@@ -1206,15 +1207,17 @@ impl<IO: RegisterIo> Registers<IO> {
     }
 
     /// Reads BIND_COMMAND: A write starts an operation on a binding table, with BIND_KEY, BIND_RECORD and BIND_SESSION
-    /// as operands; while `BIND_STATUS.busy` a further write is ignored. It is done within microseconds whatever the
-    /// traffic.
+    /// as operands, which may be written anew from then on; while `BIND_STATUS.busy` a further write is ignored. It is
+    /// done within microseconds; the search for the next binding takes some 6 cycles for each session that it passes
+    /// over.
     pub fn bind_command(&self) -> BindCommand {
         BindCommand::from_bits(self.io.read32(offset::BIND_COMMAND))
     }
 
     /// Writes BIND_COMMAND: A write starts an operation on a binding table, with BIND_KEY, BIND_RECORD and BIND_SESSION
-    /// as operands; while `BIND_STATUS.busy` a further write is ignored. It is done within microseconds whatever the
-    /// traffic.
+    /// as operands, which may be written anew from then on; while `BIND_STATUS.busy` a further write is ignored. It is
+    /// done within microseconds; the search for the next binding takes some 6 cycles for each session that it passes
+    /// over.
     pub fn set_bind_command(&self, value: BindCommand) {
         self.io.write32(offset::BIND_COMMAND, value.bits());
     }
@@ -1226,14 +1229,14 @@ impl<IO: RegisterIo> Registers<IO> {
 
     /// Reads BIND_SESSION: Number of a binding in its table; it never changes while the binding lives.
     ///
-    /// Session.
+    /// Session, below BUILD4; bits beyond are ignored.
     pub fn bind_session(&self) -> u16 {
         (self.io.read32(offset::BIND_SESSION) & 0xffff) as u16
     }
 
     /// Writes BIND_SESSION: Number of a binding in its table; it never changes while the binding lives.
     ///
-    /// Session.
+    /// Session, below BUILD4; bits beyond are ignored.
     pub fn set_bind_session(&self, value: u16) {
         self.io.write32(offset::BIND_SESSION, value.into());
     }

@@ -110,6 +110,7 @@ module binding_mover
     output logic                                result_done_o,   // removed
     output logic                                result_live_o,
     output logic                                result_used_o,
+    output logic                                result_spoilt_o, // its record has wrong parity
     output binding_key_t                        result_key_o,
     output logic [$clog2(SESSIONS)-1:0]         result_session_o,
     output binding_record_t                     result_record_o,
@@ -407,7 +408,7 @@ module binding_mover
     word_t new_12;
     assign new_12 = '{parity: parity_q[12], valid: 1'b1, session: session_q[12], key: key_q[12]};
     assign writes_12 = swap_12 || remove_12;
-    logic right_12, match_12, same_12, near_12, live_12, used_12, abort_12;
+    logic right_12, match_12, same_12, near_12, live_12, used_12, spoilt_11, spoilt_12, abort_12;
     always_ff @(posedge clk) begin
         record_11 <= record_10;
         live_11   <= !record_bad_10 && binding_live(record_10.state, record_10.expires, fast_now_i, slow_now_i);
@@ -427,6 +428,8 @@ module binding_mover
         live_12   <= live_11;
         used_12   <= used_11;
         record_12 <= record_11;
+        spoilt_11 <= record_bad_10;
+        spoilt_12 <= spoilt_11;
 
         unused_o         <= remove_12;
         unused_session_o <= session_q[12];
@@ -458,6 +461,7 @@ module binding_mover
     assign result_done_o    = remove_12;
     assign result_live_o    = live_12;
     assign result_used_o    = used_12;
+    assign result_spoilt_o  = spoilt_12;
     assign result_key_o     = word_q[12].key;
     assign result_session_o = word_q[12].session;
     assign result_record_o  = record_12;

@@ -11,6 +11,7 @@
 // Out      in cycle BINDING_LATENCY: the target that decides, and why.
 // Counts   refused bindings of each bucket, always; live ones, on demand.
 // Undo     a frame that a late check discarded hands back what it made.
+// Empty    while a table empties itself (`reset_i`, and until it is ready) packets ask neither, and nothing is undone.
 // Stall    never.
 `resetall
 `default_nettype none
@@ -114,12 +115,13 @@ module binding_stage
         .clk, .value_i(bucket_i), .value_o(bucket_late));
 
     // ---- one cycle before the decision: everything that does not depend on a binding ---------------------------------------
-    logic            nobody, drains, handover_q, bad_q, binds, admits, tracks, consult;
+    logic            nobody, drains, handover_q, bad_q, binds, admits, tracks, consult, ready_q;
     decision_terms_t terms;
     assign binds   = owner_binds_late && owner_late != NOBODY;
     assign admits  = binds && !side_late.draining;
     assign tracks  = side_late.track == TRACK_ALWAYS || (side_late.track == TRACK_FLAGGED && track_late);
-    assign consult = consult_i && side_late.valid && !bad_late && !rst;
+    assign consult = consult_i && side_late.valid && !bad_late && !reset_i && ready_q;
+    always_ff @(posedge clk) ready_q <= status_o[0].ready && status_o[1].ready && !reset_i && !rst;
     // The time-outs first, then the clocks.
     logic   half_fast, closing_fast, other_fast;
     ticks_t half_ticks, closing_ticks, other_ticks;
@@ -223,7 +225,7 @@ module binding_stage
             .host_session_i(host_request_i[t].session), .host_done_o(host_answer_o[t].done),
             .host_ok_o(host_answer_o[t].ok), .host_busy_o(host_answer_o[t].again), .host_full_o(host_answer_o[t].full),
             .host_session_o(host_answer_o[t].session), .host_record_o(host_answer_o[t].record),
-            .host_key_o(host_answer_o[t].key), .undo_valid_i(undo_i[t].valid), .undo_session_i(undo_i[t].session),
+            .host_key_o(host_answer_o[t].key), .undo_valid_i(undo_i[t].valid && ready_q), .undo_session_i(undo_i[t].session),
             .undo_row_i(undo_i[t].row), .undo_lost_o(status_o[t].undo_lost), .walk_hold_i(walk_hold[t]), .walk_o(walk[t]),
              .live_slots_o(used), .stash_used_o(stash),
             .moves_o(status_o[t].move), .parity_o(status_o[t].parity));

@@ -204,7 +204,7 @@ module binding_table
 
     // ---- mover ---------------------------------------------------------------------------------------------------------------------------
     logic            host_step, sweep_step, access_take, host_hold, host_where, result, result_refused, result_valid, result_match;
-    logic            result_same, result_near, result_done, result_live, result_used, reports_room, crowded_q;
+    logic            result_same, result_near, result_done, result_live, result_used, result_spoilt, reports_room, crowded_q;
     step_e           host_step_kind, result_step;
     source_e         sweep_source, result_source;
     logic [1:0]      host_way;
@@ -258,7 +258,7 @@ module binding_table
         .access_session_i(access_session_q), .access_entry_i(access_entry_q), .host_key_i(hash_key),
         .result_o(result), .result_step_o(result_step), .result_source_o(result_source), .result_refused_o(result_refused),
         .result_valid_o(result_valid), .result_match_o(result_match), .result_same_o(result_same), .result_near_o(result_near),
-        .result_done_o(result_done), .result_live_o(result_live), .result_used_o(result_used), .result_key_o(result_key),
+        .result_done_o(result_done), .result_live_o(result_live), .result_used_o(result_used), .result_spoilt_o(result_spoilt), .result_key_o(result_key),
         .result_session_o(result_session), .result_record_o(result_record), .result_rows_o(result_rows), .result_asked_o(result_asked),
         .parity_o(parity_step));
 
@@ -302,7 +302,7 @@ module binding_table
     localparam int unsigned REPORTS = 16;
     report_t report_in, report;
     logic    report_push, report_any, report_take, report_full;
-    assign report_push = result_done && result_record.state != BINDING_FREE;
+    assign report_push = result_done && (result_record.state != BINDING_FREE || result_spoilt);
     assign report_in   = '{session: result_session, record: result_record, key: result_key};
     logic            written_q;  // an event of a packet or of the host's INSERT
     logic            written_renewed_q;

@@ -263,7 +263,7 @@ module csr
     end
 
     // ---- binding tables ---------------------------------------------------------------------------------------------------------
-    // A tick is a bit of the time base; chosen in two cycles.
+    // A tick is a bit of the time base.
     ticks_t fast_next, slow_next;
     assign fast_next = 16'(time_ns >> hwif_out.bind_ticks.fast.value);
     assign slow_next = 16'(time_ns >> hwif_out.bind_ticks.slow.value);
@@ -275,8 +275,8 @@ module csr
                              hwif_out.bind_secret[1].value.value, hwif_out.bind_secret[0].value.value};
     end
 
-    // One operation at a time, on one of the tables.
-    host_request_t request_next;
+    // One operation at a time, on one of the tables, with the operands of its start.
+    host_request_t request_next, request_q;
     host_answer_t  answer;
     logic          start_bind_q, bind_busy, answered;
     logic [1:0]    bind_pending;
@@ -304,7 +304,10 @@ module csr
     assign answered = |bind_pending && answer.done;
     always_ff @(posedge clk) begin
         start_bind_q <= hwif_out.bind_command.op.swmod && !bind_busy;  // the new value is there one cycle later
-        if (start_bind_q) bind_pending <= hwif_out.bind_command.affinity.value ? 2'b10 : 2'b01;
+        if (start_bind_q) begin
+            bind_pending <= hwif_out.bind_command.affinity.value ? 2'b10 : 2'b01;
+            request_q    <= request_next;
+        end
         if (answered) begin
             bind_pending <= '0;
             bind_result  <= {answer.full, answer.again, answer.ok};
@@ -318,7 +321,7 @@ module csr
     assign bind_busy = start_bind_q || |bind_pending;
     for (genvar t = 0; t < 2; t++) begin : gen_request
         always_comb begin
-            host_request_o[t]         = request_next;
+            host_request_o[t]         = request_q;
             host_request_o[t].request = bind_pending[t];
         end
     end

@@ -222,4 +222,5 @@ fn records_of_the_sweep() {
     scene.assert_all();
     scene.fill(50);
     assert_eq!(scene.end(), 0);
+    assert_eq!(scene.created, scene.removed, "each removal is reported, whatever is left of the state");
 }
