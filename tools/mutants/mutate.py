@@ -313,19 +313,23 @@ def from_patch(rtl: Path, all_sources: dict[str, Source], patch: Path) -> Mutant
         if done.returncode != 0:
             raise MutantError(f"{patch.name} does not apply to hw/rtl any more: {done.stderr.strip()}")
         for name in names:
-            wrong = (Path(folder) / "hw" / "rtl" / name).read_text()
+            wrong = parse(name, (Path(folder) / "hw" / "rtl" / name).read_text())
             edits += _differences(patch.name, all_sources[name], wrong)
     where = ", ".join(f"{edit.file}:{all_sources[edit.file].line(edit.start)}" for edit in edits)
     return Mutant(patch.stem, what, where, edits, by_hand=True, caught_by=caught[0] if caught else None)
 
 
-def _differences(patch: str, source: Source, wrong: str) -> list[Edit]:
-    """The smallest expressions that hold the lines in which two versions of a file differ."""
-    old_lines, new_lines = source.text.splitlines(keepends=True), wrong.splitlines(keepends=True)
+def _differences(patch: str, source: Source, wrong: Source) -> list[Edit]:
+    """The smallest expressions that hold the lines in which two versions of a file differ.
+
+    What replaces one is an expression of the wrong version too: `~a` that became `~a & b` is not `~` of `a & b`.
+    """
+    old_lines, new_lines = source.text.splitlines(keepends=True), wrong.text.splitlines(keepends=True)
     if len(old_lines) != len(new_lines):
         raise MutantError(f"{patch}: a patch changes lines, it neither adds nor removes any")
+    wrong_expressions = set(wrong.expressions)
     edits = []
-    at = 0
+    at = wrong_at = 0
     for old, new in zip(old_lines, new_lines):
         if old != new:
             prefix = next(i for i in range(len(old)) if i >= len(new) or old[i] != new[i])
@@ -341,14 +345,17 @@ def _differences(patch: str, source: Source, wrong: str) -> list[Edit]:
                 end += 1
                 suffix -= 1
             # The name of a member is no expression of its own.
+            moved, grown = wrong_at - at, len(new) - len(old)
             holding = [(b - a, a, b) for a, b in source.expressions
-                       if a <= start and b >= end and source.text[a - 1:a] != "."]
+                       if a <= start and b >= end and source.text[a - 1:a] != "."
+                       and (a + moved, b + moved + grown) in wrong_expressions]
             if not holding:
                 raise MutantError(f"{patch}: {source.name}:{source.line(at)} changes more than an expression")
             _, a, b = min(holding)
             text = source.text[a:start] + new[prefix:len(new) - suffix] + source.text[end:b]
             edits.append(Edit(source.name, a, b, text))
         at += len(old)
+        wrong_at += len(new)
     return edits
 
 

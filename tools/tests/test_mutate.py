@@ -108,6 +108,12 @@ class Patches(unittest.TestCase):
         self.assertEqual((MODULE[edit.start:edit.end], edit.wrong),
                          ("a_i == 8'd6 && !a_i[0]", "a_i == 8'd6 || !a_i[0]"))
 
+    def test_an_operator_that_is_added_does_not_get_into_an_operand(self):
+        # `!a_i[0]` that became `!a_i[0] && a_i[1]` is not `!` of `a_i[0] && a_i[1]`.
+        edit = self.patched("!a_i[0]", "!a_i[0] && a_i[1]").edits[0]
+        self.assertEqual((MODULE[edit.start:edit.end], edit.wrong),
+                         ("a_i == 8'd6 && !a_i[0]", "a_i == 8'd6 && !a_i[0] && a_i[1]"))
+
     def test_a_patch_of_a_statement_is_refused(self):
         with self.assertRaisesRegex(mutate.MutantError, "more than an expression"):
             self.patched("b_o <=", "b_o[3:0] <=")
