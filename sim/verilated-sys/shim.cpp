@@ -48,7 +48,7 @@ struct hg_nic {
     virtual ~hg_nic() = default;
     virtual void step(const hg_in &in, hg_out &out) = 0;
     virtual void register_trace(VerilatedFstC *sink) = 0;
-    virtual int upset_map(int bank, uint32_t word, uint32_t bits) = 0;
+    virtual int upset(uint32_t memory, uint32_t word, uint64_t bits) = 0;
 };
 
 namespace {
@@ -83,6 +83,9 @@ uint8_t bit(const Port &port, int index) {
     return (port >> index) & 1;
 }
 
+// Bits of {parity, record}.
+constexpr uint32_t RECORD_BITS = 50;
+
 template <class Core, int BEAT, int PORTS>
 struct Nic final : hg_nic {
     static constexpr size_t KEEP = BEAT / 8;
@@ -106,14 +109,29 @@ struct Nic final : hg_nic {
 
     void register_trace(VerilatedFstC *sink) override { core->trace(sink, 99); }
 
-    int upset_map(int bank, uint32_t word, uint32_t bits) override {
-        auto *root = core->rootp;
-        auto &memory = bank == 0
-            ? root->hashgate_core__DOT__u_decision__DOT__u_map__DOT__gen_bank__BRA__0__KET____DOT__u_ram__DOT__memory
-            : root->hashgate_core__DOT__u_decision__DOT__u_map__DOT__gen_bank__BRA__1__KET____DOT__u_ram__DOT__memory;
-        if (bank < 0 || bank > 1 || word >= sizeof memory / sizeof memory[0] || bits >> 21 != 0) return 1;
-        memory[word] ^= bits;
+    template <class Memory>
+    static int flip(Memory &memory, unsigned width, uint32_t word, uint64_t bits) {
+        if (word >= sizeof memory / sizeof memory[0] || bits >> width != 0) return 1;
+        memory[word] ^= static_cast<std::remove_reference_t<decltype(memory[0])>>(bits);
         return 0;
+    }
+
+    int upset(uint32_t memory, uint32_t word, uint64_t bits) override {
+        auto *root = core->rootp;
+        switch (memory) {
+            case HG_MAP_BANK_0:
+                return flip(root->hashgate_core__DOT__u_decision__DOT__u_map__DOT__gen_bank__BRA__0__KET____DOT__u_ram__DOT__memory, 21, word, bits);
+            case HG_MAP_BANK_1:
+                return flip(root->hashgate_core__DOT__u_decision__DOT__u_map__DOT__gen_bank__BRA__1__KET____DOT__u_ram__DOT__memory, 21, word, bits);
+            case HG_OWNER_FLAGS:
+                return flip(root->hashgate_core__DOT__u_decision__DOT__u_binding__DOT__u_owner_flags__DOT__u_ram__DOT__memory, 3, word, bits);
+            case HG_AFFINITY_FLAGS:
+                return flip(root->hashgate_core__DOT__u_decision__DOT__u_binding__DOT__gen_table__BRA__1__KET____DOT__gen_flags__DOT__u_flags__DOT__u_ram__DOT__memory, 3, word, bits);
+            case HG_CONNECTION_RECORDS:
+                return flip(root->hashgate_core__DOT__u_decision__DOT__u_binding__DOT__gen_table__BRA__0__KET____DOT__u_table__DOT__u_records__DOT__u_lookup__DOT__memory, RECORD_BITS, word, bits);
+            default:
+                return 1;
+        }
     }
 
     void apply(const hg_in &in) {
@@ -243,7 +261,6 @@ void get_key(const Port &port, uint32_t *key) {
 
 // Bits of a key, and of the records that packets and that others read, with their flags.
 constexpr uint32_t KEY_BITS = 305;
-constexpr uint32_t RECORD_BITS = 50;
 constexpr uint32_t OTHER_RECORD_BITS = 51;
 
 // A word of a memory; null if there is none.
@@ -458,7 +475,7 @@ int hg_step(hg_nic *nic, const hg_in *in, hg_out *out) {
 
 const char *hg_failure(const hg_nic *nic) { return nic->failure.empty() ? nullptr : nic->failure.c_str(); }
 
-int hg_upset_map(hg_nic *nic, int bank, uint32_t word, uint32_t bits) { return nic->upset_map(bank, word, bits); }
+int hg_upset(hg_nic *nic, uint32_t memory, uint32_t word, uint64_t bits) { return nic->upset(memory, word, bits); }
 
 int hg_trace_open(hg_nic *nic, const char *path) {
     current_failure = &nic->failure;

@@ -150,10 +150,19 @@ int hg_step(hg_nic *nic, const hg_in *in, hg_out *out);
 const char *hg_failure(const hg_nic *nic);
 
 /**
- * Flips bits of a word of the bucket map in one of its two banks, as a particle does: `word` = 2048 x map + bucket / 2; bits 0..9 the even
- * bucket's owner, 10..19 the odd one's, 20 the parity. Returns 0, or 1 if there is no such word or bit.
+ * Memories of the core that can be upset, and their words.
+ * Map banks: 2048 x map + bucket / 2; bits 0..9 the even bucket's owner, 10..19 the odd one's, 20 the parity.
+ * Flags of owners, and of targets in the affinity table: 1024 x bank + target; bit 0 draining, 1 binds, 2 the parity.
+ * Records that packets of the connection table read: session; {parity, record}.
  */
-int hg_upset_map(hg_nic *nic, int bank, uint32_t word, uint32_t bits);
+#define HG_MAP_BANK_0 0
+#define HG_MAP_BANK_1 1
+#define HG_OWNER_FLAGS 2
+#define HG_AFFINITY_FLAGS 3
+#define HG_CONNECTION_RECORDS 4
+
+/** Flips bits of a word of a memory, as a particle does. Returns 0, or 1 if there is no such memory, word or bit. */
+int hg_upset(hg_nic *nic, uint32_t memory, uint32_t word, uint64_t bits);
 
 /**
  * Starts writing a waveform in FST format; one clock cycle is two units of time. Returns 0, or 1 if the file cannot be

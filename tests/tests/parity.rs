@@ -3,9 +3,10 @@
 //!
 //! Not for the match slots: they are registers without parity.
 
-use hashgate_packets::builder::ACK;
-use hashgate_regs::defs::{Mode, Reason, Table, Verdict};
-use hashgate_sim::{Build, VerdictEvent, WireFrame};
+use hashgate_nic::BindingTable;
+use hashgate_packets::builder::{ACK, SYN};
+use hashgate_regs::defs::{Mode, Reason, Table, Track, Verdict};
+use hashgate_sim::{Build, NicMemory, VerdictEvent, WireFrame};
 use hashgate_tables::{Mac, Tables, Target};
 use hashgate_tests::scene::{self, DEDICATED4, MAP, RULE, TARGET, ip4, tcp, tcp4};
 use hashgate_tests::{Bench, for_each_build};
@@ -18,7 +19,10 @@ for_each_build!(
     each_word_of_a_rule,
     target_table,
     bucket_map,
-    bucket_flags
+    bucket_flags,
+    flags_of_an_owner,
+    flags_of_an_affinity_target,
+    record_of_a_connection,
 );
 
 const GROUP: Mac = Mac([0x01, 0, 0x5e, 1, 2, 3]);
@@ -192,4 +196,67 @@ fn bucket_flags(build: Build) {
     assert_spares(&bench, &dedicated(), Reason::Dedicated);
     bench.rewrite(Table::Flags, first, count, false);
     assert_eq!(event(&bench, &needs_all(), false).reason, Reason::Map);
+}
+
+/// Word of the flags of [`TARGET`] after the first commit, which is of bank 1.
+const FLAGS_OF_TARGET: u32 = 1024 + TARGET as u32;
+
+fn flags_of_an_owner(build: Build) {
+    let mut bench = Bench::new(build, 23);
+    let tables = scene(&bench);
+    bench.load(&tables);
+    for bit in 0..3 {
+        bench.sim().upset(NicMemory::OwnerFlags, FLAGS_OF_TARGET, 1 << bit);
+        assert_discards(&mut bench);
+        // Whose map has another owner.
+        assert_spares(&bench, &tcp4(1, ACK), Reason::DefaultHost);
+        bench.sim().upset(NicMemory::OwnerFlags, FLAGS_OF_TARGET, 1 << bit);
+        assert_eq!(event(&bench, &needs_all(), false).reason, Reason::Map);
+    }
+    assert_recovers(bench);
+}
+
+/// How often each binding table met wrong parity, and whether there was any since this was asked last.
+fn binding_parity(bench: &mut Bench) -> (u32, u32, bool) {
+    let any = bench.nic.faults().binding_parity;
+    bench.nic.clear_faults();
+    let errors = |table| bench.nic.binding_counters(table).parity_errors;
+    (errors(BindingTable::Connection), errors(BindingTable::Affinity), any)
+}
+
+/// A client whose target cannot be told to be draining or not stays where it is; that is reported.
+fn flags_of_an_affinity_target(build: Build) {
+    let mut bench = Bench::new(build, 24);
+    let mut tables = scene(&bench);
+    tables.rules.get_mut(&RULE).expect("the rule").affinity = true;
+    bench.load(&tables);
+    let opens = scene::udp4(80, 30);
+    assert_eq!(event(&bench, &opens, false).reason, Reason::Map);
+    for (n, bit) in (0..3).enumerate() {
+        bench.sim().upset(NicMemory::AffinityFlags, FLAGS_OF_TARGET, 1 << bit);
+        let event = event(&bench, &opens, false);
+        assert_eq!((event.reason, event.target), (Reason::Affinity, Some(TARGET)));
+        assert_eq!(binding_parity(&mut bench), (0, n as u32 + 1, true));
+        bench.sim().upset(NicMemory::AffinityFlags, FLAGS_OF_TARGET, 1 << bit);
+        assert_eq!(self::event(&bench, &opens, false).reason, Reason::Affinity);
+        assert_eq!(binding_parity(&mut bench), (0, n as u32 + 1, false));
+    }
+}
+
+/// A connection whose record was hit goes by the map, and that is reported; its next SYN makes it anew.
+fn record_of_a_connection(build: Build) {
+    let mut bench = Bench::new(build, 25);
+    let mut tables = scene(&bench);
+    tables.rules.get_mut(&RULE).expect("the rule").track = Track::Always;
+    bench.load(&tables);
+    assert_eq!(event(&bench, &tcp4(80, SYN), false).reason, Reason::Map);
+    assert_eq!(event(&bench, &tcp4(80, ACK), false).reason, Reason::Binding);
+    assert_eq!(binding_parity(&mut bench), (0, 0, false));
+    let binding = bench.nic.bindings(BindingTable::Connection).expect("a dump").pop().expect("the binding");
+    bench.sim().upset(NicMemory::ConnectionRecords, binding.session.into(), 1 << 20);
+    assert_eq!(event(&bench, &tcp4(80, ACK), false).reason, Reason::Map);
+    assert_eq!(binding_parity(&mut bench), (1, 0, true));
+    assert_eq!(event(&bench, &tcp4(80, SYN), false).reason, Reason::Map);
+    assert_eq!(event(&bench, &tcp4(80, ACK), false).reason, Reason::Binding);
+    assert_eq!(binding_parity(&mut bench), (2, 0, true), "the SYN met it once more");
 }

@@ -2,7 +2,7 @@
 //! The scrubber finds what changes in an active map, and is in nobody's way.
 
 use hashgate_regs::registers::TableSelect;
-use hashgate_sim::Build;
+use hashgate_sim::{Build, NicMemory};
 use hashgate_tables::{BUCKETS, NOBODY};
 use hashgate_tests::scene::{self, MAP, TARGET};
 use hashgate_tests::{Bench, for_each_build};
@@ -31,33 +31,33 @@ fn finds_a_changed_owner(build: Build) {
         assert!(!bench.nic.faults().scrub, "map {map}: nothing has changed yet");
         // The map was committed once, so it is in bank 1. Two bits: the parity stays right.
         let word = u32::from(map) * WORDS + WORDS - 1;
-        bench.sim().upset_map(1, word, 0b11 << 10);
+        bench.sim().upset(NicMemory::MapBank1, word, 0b11 << 10);
         bench.run(ROUND);
         let faults = bench.nic.faults();
         assert!(faults.scrub && faults.scrub_errors > 0, "map {map}");
         assert_eq!(faults.scrub_map, map);
         // Put right, it is found no more.
-        bench.sim().upset_map(1, word, 0b11 << 10);
+        bench.sim().upset(NicMemory::MapBank1, word, 0b11 << 10);
         bench.run(ROUND);
         bench.nic.clear_faults();
         bench.run(ROUND);
         assert!(!bench.nic.faults().scrub, "map {map} is as it was");
     }
     // The other bank of a map is the shadow: what happens there is found by the check before a commit.
-    bench.sim().upset_map(0, u32::from(MAP) * WORDS, 1);
+    bench.sim().upset(NicMemory::MapBank0, u32::from(MAP) * WORDS, 1);
     bench.run(ROUND);
     assert!(!bench.nic.faults().scrub);
     // Nor is an active map before the pause is over.
     bench.nic.registers().set_scrub_interval(1 << 30);
     bench.run(ROUND);
-    bench.sim().upset_map(1, u32::from(MAP) * WORDS, 0b11);
+    bench.sim().upset(NicMemory::MapBank1, u32::from(MAP) * WORDS, 0b11);
     bench.run(ROUND);
     assert!(!bench.nic.faults().scrub);
-    bench.sim().upset_map(1, u32::from(MAP) * WORDS, 0b11);
+    bench.sim().upset(NicMemory::MapBank1, u32::from(MAP) * WORDS, 0b11);
     // Nothing is scrubbed while the scrubber is off.
     bench.nic.registers().set_scrub_interval(0);
     bench.run(ROUND);
-    bench.sim().upset_map(1, u32::from(MAP) * WORDS, 0b11);
+    bench.sim().upset(NicMemory::MapBank1, u32::from(MAP) * WORDS, 0b11);
     bench.run(ROUND);
     assert!(!bench.nic.faults().scrub);
 }

@@ -168,6 +168,8 @@ pub struct BindingCounters {
     pub moves: u64,
     /// Bindings of frames with late errors that were not taken back.
     pub undo_lost: u32,
+    /// Keys, records and flags of targets with wrong parity that were met; one that stays is counted each time. Wraps at 2^32.
+    pub parity_errors: u32,
 }
 
 /// Operations of `BIND_COMMAND`.
@@ -408,6 +410,7 @@ impl Nic {
             refused: registers.binding_refused(t),
             moves: registers.binding_moves(t),
             undo_lost: registers.binding_undo_lost(t),
+            parity_errors: registers.binding_parity_errors(t),
         }
     }
 

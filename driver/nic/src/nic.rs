@@ -41,6 +41,9 @@ pub struct Faults {
     pub parity: bool,
     /// The scrubber found a difference in an active map.
     pub scrub: bool,
+    /// A binding table met a key, a record or a flag with wrong parity; which and how often is in
+    /// [`BindingCounters`](crate::BindingCounters).
+    pub binding_parity: bool,
     /// Frames that consulted a word with wrong parity; wraps at 2^32.
     pub parity_errors: u32,
     /// Differences that the scrubber found; wraps at 2^32.
@@ -515,6 +518,7 @@ impl Nic {
             commit_refused: fault.commit_refused,
             parity: fault.parity,
             scrub: fault.scrub,
+            binding_parity: fault.binding_parity,
             parity_errors: self.registers.parity_errors(),
             scrub_errors: self.registers.scrub_errors(),
             scrub_map: self.registers.scrub_map(),
@@ -523,7 +527,7 @@ impl Nic {
 
     /// Clears the faults that [`Nic::faults`] reports as flags; the counts stay.
     pub fn clear_faults(&mut self) {
-        self.registers.set_fault(Fault { commit_refused: true, parity: true, scrub: true });
+        self.registers.set_fault(Fault { commit_refused: true, parity: true, scrub: true, binding_parity: true });
     }
 
     /// Resets the NIC as at power-on and waits until it is ready again: all tables, registers and counters are empty,

@@ -155,6 +155,8 @@ pub mod offset {
     pub const BINDING_MOVES: usize = 0x2d0;
     /// BINDING.UNDO_LOST.
     pub const BINDING_UNDO_LOST: usize = 0x2d8;
+    /// BINDING.PARITY_ERRORS.
+    pub const BINDING_PARITY_ERRORS: usize = 0x2dc;
     /// EVENT_STATUS.
     pub const EVENT_STATUS: usize = 0x310;
     /// EVENT_LOST.
@@ -389,17 +391,28 @@ pub struct Fault {
     pub parity: bool,
     /// The scrubber found a difference in an active map.
     pub scrub: bool,
+    /// A key, a record or a flag of a binding table had wrong parity: that key was not found, that record was taken for
+    /// none.
+    pub binding_parity: bool,
 }
 
 impl Fault {
     /// From the bits of the register; reserved bits are ignored.
     pub const fn from_bits(bits: u32) -> Self {
-        Self { commit_refused: bits & 0x1 != 0, parity: bits & 0x2 != 0, scrub: bits & 0x4 != 0 }
+        Self {
+            commit_refused: bits & 0x1 != 0,
+            parity: bits & 0x2 != 0,
+            scrub: bits & 0x4 != 0,
+            binding_parity: bits & 0x8 != 0,
+        }
     }
 
     /// The bits of the register. Bits of a value beyond the width of its field are cut.
     pub const fn bits(self) -> u32 {
-        self.commit_refused as u32 | ((self.parity as u32) << 1) | ((self.scrub as u32) << 2)
+        self.commit_refused as u32
+            | ((self.parity as u32) << 1)
+            | ((self.scrub as u32) << 2)
+            | ((self.binding_parity as u32) << 3)
     }
 }
 
@@ -1433,6 +1446,18 @@ impl<IO: RegisterIo> Registers<IO> {
     pub fn binding_undo_lost(&self, index: usize) -> u32 {
         assert!(index < 2, "BINDING.UNDO_LOST[{index}]: there are 2");
         self.io.read32(offset::BINDING_UNDO_LOST + 0x30 * index)
+    }
+
+    /// Reads BINDING.PARITY_ERRORS: Keys, records and flags of targets with wrong parity that were met, by packets or
+    /// by the table's own work; one that stays is counted each time.
+    ///
+    /// Words, wraps.
+    ///
+    /// # Panics
+    /// If `index` is not below 2.
+    pub fn binding_parity_errors(&self, index: usize) -> u32 {
+        assert!(index < 2, "BINDING.PARITY_ERRORS[{index}]: there are 2");
+        self.io.read32(offset::BINDING_PARITY_ERRORS + 0x30 * index)
     }
 
     /// Reads EVENT_STATUS: The queue of binding events.

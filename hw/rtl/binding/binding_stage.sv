@@ -100,17 +100,18 @@ module binding_stage
 
     // ---- what the owner means ----------------------------------------------------------------------------------------------
     localparam int unsigned FLAGS_AT = OWNER_AT + 1;
-    logic    owner_binds, owner_binds_late, owner_draining_now, owner_draining_late, owner_draining;
+    logic    owner_binds, owner_binds_late, owner_draining_now, owner_draining_late, owner_draining, flags_bad, flags_bad_late;
     target_t owner_late;
-    logic    handover_late, track_late, bad_late;
+    logic    handover_late, track_late, map_bad_late, bad_late;
     bucket_t bucket_late;
     target_flags u_owner_flags (
         .clk, .init_i, .cfg_i, .target_i(owner_i), .bank_i(target_banks_i[gen_at[OWNER_AT]]), .binds_o(owner_binds),
-        .draining_o(owner_draining_now));
-    delay #(.WIDTH(2), .CYCLES(DECIDE_AT - 1 - FLAGS_AT)) u_binds (
-        .clk, .value_i({owner_binds, owner_draining_now}), .value_o({owner_binds_late, owner_draining_late}));
+        .draining_o(owner_draining_now), .bad_o(flags_bad));
+    delay #(.WIDTH(3), .CYCLES(DECIDE_AT - 1 - FLAGS_AT)) u_binds (
+        .clk, .value_i({owner_binds, owner_draining_now, flags_bad}), .value_o({owner_binds_late, owner_draining_late, flags_bad_late}));
     delay #(.WIDTH($bits(target_t) + 3), .CYCLES(DECIDE_AT - 1 - OWNER_AT)) u_owner (
-        .clk, .value_i({owner_i, handover_i, track_i, bad_i}), .value_o({owner_late, handover_late, track_late, bad_late}));
+        .clk, .value_i({owner_i, handover_i, track_i, bad_i}), .value_o({owner_late, handover_late, track_late, map_bad_late}));
+    assign bad_late = map_bad_late || (flags_bad_late && owner_late != NOBODY);
     delay #(.WIDTH($bits(bucket_t)), .CYCLES(DECIDE_AT - 1 - HASH_LATENCY)) u_bucket (
         .clk, .value_i(bucket_i), .value_o(bucket_late));
 
@@ -198,7 +199,7 @@ module binding_stage
     binding_walk_t [1:0] walk;
     logic [2:0][31:0]    cfg_counts;
     for (genvar t = 0; t < 2; t++) begin : gen_table
-        logic    flag, busy;
+        logic    flag, flag_bad, busy, parity, parity_q;
         logic [SESSION_BITS:0] used;
         logic [5:0]            stash;
         target_t peek;
@@ -207,10 +208,12 @@ module binding_stage
             logic binds_then, draining;
             target_flags u_flags (
                 .clk, .init_i, .cfg_i, .target_i(peek), .bank_i(target_banks_i[gen_at[DECIDE_AT-2]]), .binds_o(binds_then),
-                .draining_o(draining));
-            assign flag = !binds_then || draining;
+                .draining_o(draining), .bad_o(flag_bad));
+            // Who cannot be told to leave stays.
+            assign flag = !flag_bad && (!binds_then || draining);
         end else begin : gen_no_flags
-            assign flag = 1'b0;
+            assign flag     = 1'b0;
+            assign flag_bad = 1'b0;
         end
         binding_table #(.SESSIONS(SESSIONS)) u_table (
             .clk, .rst(reset_i), .secret_i, .busy_o(busy), .fast_now_i, .slow_now_i, .valid_i, .key_i(key[t]),
@@ -228,7 +231,9 @@ module binding_stage
             .host_key_o(host_answer_o[t].key), .undo_valid_i(undo_i[t].valid && ready_q), .undo_session_i(undo_i[t].session),
             .undo_row_i(undo_i[t].row), .undo_lost_o(status_o[t].undo_lost), .walk_hold_i(walk_hold[t]), .walk_o(walk[t]),
              .live_slots_o(used), .stash_used_o(stash),
-            .moves_o(status_o[t].move), .parity_o(status_o[t].parity));
+            .moves_o(status_o[t].move), .parity_o(parity));
+        always_ff @(posedge clk) parity_q <= parity || (flag_bad && consult && side_late.sticky);
+        assign status_o[t].parity = parity_q;
         assign status_o[t].ready = !busy;
         assign status_o[t].used  = 17'(used);
         assign status_o[t].stash = 8'(stash);

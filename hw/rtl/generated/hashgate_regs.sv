@@ -156,6 +156,7 @@ module hashgate_regs (
             logic [1:0] refused;
             logic [1:0] moves;
             logic undo_lost;
+            logic parity_errors;
         } binding[2];
         logic event_status;
         logic event_lost;
@@ -287,6 +288,7 @@ module hashgate_regs (
             decoded_reg_strb.binding[i0].moves[0] = cpuif_req_masked & (cpuif_addr == 10'h2d0 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
             decoded_reg_strb.binding[i0].moves[1] = cpuif_req_masked & (cpuif_addr == 10'h2d4 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
             decoded_reg_strb.binding[i0].undo_lost = cpuif_req_masked & (cpuif_addr == 10'h2d8 + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
+            decoded_reg_strb.binding[i0].parity_errors = cpuif_req_masked & (cpuif_addr == 10'h2dc + (10)'(i0) * 10'h30) & !cpuif_req_is_wr;
         end
         decoded_reg_strb.event_status = cpuif_req_masked & (cpuif_addr == 10'h310) & !cpuif_req_is_wr;
         decoded_reg_strb.event_lost = cpuif_req_masked & (cpuif_addr == 10'h314) & !cpuif_req_is_wr;
@@ -409,6 +411,10 @@ module hashgate_regs (
                 logic next;
                 logic load_next;
             } scrub;
+            struct {
+                logic next;
+                logic load_next;
+            } binding_parity;
         } fault;
         struct {
             struct {
@@ -761,6 +767,14 @@ module hashgate_regs (
                     logic overflow;
                 } value;
             } undo_lost;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                    logic incrthreshold;
+                    logic overflow;
+                } value;
+            } parity_errors;
         } binding[2];
         struct {
             struct {
@@ -815,6 +829,9 @@ module hashgate_regs (
             struct {
                 logic value;
             } scrub;
+            struct {
+                logic value;
+            } binding_parity;
         } fault;
         struct {
             struct {
@@ -1076,6 +1093,11 @@ module hashgate_regs (
                     logic [31:0] value;
                 } value;
             } undo_lost;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } parity_errors;
         } binding[2];
         struct {
             struct {
@@ -1326,6 +1348,31 @@ module hashgate_regs (
         end else begin
             if(field_combo.fault.scrub.load_next) begin
                 field_storage.fault.scrub.value <= field_combo.fault.scrub.next;
+            end
+        end
+    end
+    // Field: hashgate_regs.fault.binding_parity
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.fault.binding_parity.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.fault && decoded_req_is_wr) begin // SW write 1 clear
+            next_c = field_storage.fault.binding_parity.value & ~(decoded_wr_data[3:3] & decoded_wr_biten[3:3]);
+            load_next_c = '1;
+        end else if(hwif_in.fault.binding_parity.hwset) begin // HW Set
+            next_c = '1;
+            load_next_c = '1;
+        end
+        field_combo.fault.binding_parity.next = next_c;
+        field_combo.fault.binding_parity.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.fault.binding_parity.value <= 1'h0;
+        end else begin
+            if(field_combo.fault.binding_parity.load_next) begin
+                field_storage.fault.binding_parity.value <= field_combo.fault.binding_parity.next;
             end
         end
     end
@@ -2735,6 +2782,33 @@ module hashgate_regs (
                 end
             end
         end
+        // Field: hashgate_regs.binding[].parity_errors.value
+        always_comb begin
+            automatic logic [31:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.binding[i0].parity_errors.value.value;
+            load_next_c = '0;
+
+            if(hwif_in.binding[i0].parity_errors.value.incr) begin // increment
+                field_combo.binding[i0].parity_errors.value.overflow = (((33)'(next_c) + 32'h1) > 33'hffffffff);
+                next_c = next_c + 32'h1;
+                load_next_c = '1;
+            end else begin
+                field_combo.binding[i0].parity_errors.value.overflow = '0;
+            end
+            field_combo.binding[i0].parity_errors.value.incrthreshold = (field_storage.binding[i0].parity_errors.value.value >= 32'hffffffff);
+            field_combo.binding[i0].parity_errors.value.next = next_c;
+            field_combo.binding[i0].parity_errors.value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.binding[i0].parity_errors.value.value <= 32'h0;
+            end else begin
+                if(field_combo.binding[i0].parity_errors.value.load_next) begin
+                    field_storage.binding[i0].parity_errors.value.value <= field_combo.binding[i0].parity_errors.value.next;
+                end
+            end
+        end
     end
     // Field: hashgate_regs.event_lost.value
     always_comb begin
@@ -3042,6 +3116,7 @@ module hashgate_regs (
             readback_data_var[ad_hi(10'h2c)][0] = field_storage.fault.commit_refused.value;
             readback_data_var[ad_hi(10'h2c)][1] = field_storage.fault.parity.value;
             readback_data_var[ad_hi(10'h2c)][2] = field_storage.fault.scrub.value;
+            readback_data_var[ad_hi(10'h2c)][3] = field_storage.fault.binding_parity.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h30)) begin
             readback_data_var[ad_hi(10'h30)][31:0] = field_storage.station_mac_low.value.value;
@@ -3291,6 +3366,9 @@ module hashgate_regs (
             end
             if(ad_low(rd_mux_addr) == ad_low(10'h2d8 + (10)'(i0) * 10'h30)) begin
                 readback_data_var[ad_hi(10'h2d8 + (10)'(i0) * 10'h30)][31:0] = field_storage.binding[i0].undo_lost.value.value;
+            end
+            if(ad_low(rd_mux_addr) == ad_low(10'h2dc + (10)'(i0) * 10'h30)) begin
+                readback_data_var[ad_hi(10'h2dc + (10)'(i0) * 10'h30)][31:0] = field_storage.binding[i0].parity_errors.value.value;
             end
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h310)) begin

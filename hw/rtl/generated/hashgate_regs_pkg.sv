@@ -139,9 +139,14 @@ package hashgate_regs_pkg;
     } hashgate_regs__fault__scrub__in_t;
 
     typedef struct {
+        logic hwset;
+    } hashgate_regs__fault__binding_parity__in_t;
+
+    typedef struct {
         hashgate_regs__fault__commit_refused__in_t commit_refused;
         hashgate_regs__fault__parity__in_t parity;
         hashgate_regs__fault__scrub__in_t scrub;
+        hashgate_regs__fault__binding_parity__in_t binding_parity;
     } hashgate_regs__fault__in_t;
 
     typedef struct {
@@ -521,6 +526,14 @@ package hashgate_regs_pkg;
     } hashgate_regs__bindingx__undo_lost__in_t;
 
     typedef struct {
+        logic incr;
+    } hashgate_regs__bindingx__parity_errors__value__in_t;
+
+    typedef struct {
+        hashgate_regs__bindingx__parity_errors__value__in_t value;
+    } hashgate_regs__bindingx__parity_errors__in_t;
+
+    typedef struct {
         hashgate_regs__bindingx__used__in_t used;
         hashgate_regs__bindingx__stash__in_t stash;
         hashgate_regs__bindingx__created__in_t created;
@@ -528,6 +541,7 @@ package hashgate_regs_pkg;
         hashgate_regs__bindingx__refused__in_t refused;
         hashgate_regs__bindingx__moves__in_t moves;
         hashgate_regs__bindingx__undo_lost__in_t undo_lost;
+        hashgate_regs__bindingx__parity_errors__in_t parity_errors;
     } hashgate_regs__bindingx__in_t;
 
     typedef struct {

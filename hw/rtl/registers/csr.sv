@@ -342,7 +342,7 @@ module csr
         .pop_i(hwif_out.event_pop.pop.value), .lost_o(event_lost));
 
     // What is counted, one cycle later.
-    logic [1:0] created_q, removed_q, refused_q, moved_q, undo_lost_q;
+    logic [1:0] created_q, removed_q, refused_q, moved_q, undo_lost_q, spoilt_q;
     always_ff @(posedge clk) begin
         for (int t = 0; t < 2; t++) begin
             created_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_CREATED;
@@ -350,6 +350,7 @@ module csr
             refused_q[t]   <= binding_event_valid_i[t] && binding_event_i[t].kind == BINDING_REFUSED;
             moved_q[t]     <= binding_status_i[t].move;
             undo_lost_q[t] <= binding_status_i[t].undo_lost;
+            spoilt_q[t]    <= binding_status_i[t].parity;
         end
     end
 
@@ -377,6 +378,7 @@ module csr
         hwif_in.fault.commit_refused.hwset = commit_refused;
         hwif_in.fault.parity.hwset        = parity_q;
         hwif_in.fault.scrub.hwset         = scrub_error;
+        hwif_in.fault.binding_parity.hwset = |spoilt_q;
 
         hwif_in.table_index.value.incr    = host_done;
         hwif_in.table_data.rd_ack         = host_done && !host_write_q;
@@ -449,6 +451,7 @@ module csr
             hwif_in.binding[t].refused.value.incr   = refused_q[t];
             hwif_in.binding[t].moves.value.incr     = moved_q[t];
             hwif_in.binding[t].undo_lost.value.incr = undo_lost_q[t];
+            hwif_in.binding[t].parity_errors.value.incr = spoilt_q[t];
         end
         hwif_in.event_status.valid.next      = event_valid;
         hwif_in.event_lost.value.incr        = |event_lost;

@@ -10,7 +10,7 @@ mod pci;
 mod ready;
 mod stream;
 
-pub use hashgate_verilated_sys::{Build, ModelError};
+pub use hashgate_verilated_sys::{Build, ModelError, NicMemory};
 pub use pci::{BAR0_BYTES, InProcess};
 pub use ready::Ready;
 pub use stream::{HostFrame, IngressStamp, SentFrame, VerdictEvent, WireFrame};
@@ -332,9 +332,9 @@ impl SimNic {
         self.host_tx.iter().map(Sender::pending).sum()
     }
 
-    /// Flips bits of a word of the bucket map, as a particle does; see [`Model::upset_map`].
-    pub fn upset_map(&mut self, bank: usize, word: u32, bits: u32) {
-        self.model.upset_map(bank, word, bits);
+    /// Flips bits of a word of a memory, as a particle does; see [`Model::upset`].
+    pub fn upset(&mut self, memory: NicMemory, word: u32, bits: u64) {
+        self.model.upset(memory, word, bits);
     }
 
     /// Writes a waveform from now on until [`SimNic::end_trace`] or the end.

@@ -25,6 +25,21 @@ pub const MAX_PORTS: usize = ffi::HG_PORTS as usize;
 /// Bytes of a beat that [`Beat`] has room for.
 pub const MAX_BEAT_BYTES: usize = ffi::HG_BEAT_BYTES as usize;
 
+/// A memory of the core that can be upset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NicMemory {
+    /// Bank 0 of the bucket maps. Word: 2048 x map + bucket / 2; bits 0..10: the even bucket's owner, 10..20 the odd one's, 20 the parity.
+    MapBank0,
+    /// Bank 1 of the bucket maps.
+    MapBank1,
+    /// What the binding stage knows of owners. Word: 1024 x bank + target; bit 0: draining, 1: binds, 2: the parity.
+    OwnerFlags,
+    /// The same of targets in the affinity table.
+    AffinityFlags,
+    /// Records that packets of the connection table read: {parity, record} by session.
+    ConnectionRecords,
+}
+
 /// A build of the core: a set of parameters in `hw/rtl/config`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Build {
@@ -140,16 +155,21 @@ impl Model {
         ModelError::Stopped(text.to_string_lossy().into_owned())
     }
 
-    /// Flips bits of a word of the bucket map, as a particle does, without the NIC noticing: `word` = 2048 x map +
-    /// bucket / 2; bits 0..10 are the even bucket's owner, 10..20 the odd one's, bit 20 is the parity.
+    /// Flips bits of a word of a memory, as a particle does, without the NIC noticing.
     ///
     /// # Panics
-    /// If there is no such bank, word or bit.
-    pub fn upset_map(&mut self, bank: usize, word: u32, bits: u32) {
-        let bank = c_int::try_from(bank).expect("a bank number");
+    /// If there is no such word or bit.
+    pub fn upset(&mut self, memory: NicMemory, word: u32, bits: u64) {
+        let number = match memory {
+            NicMemory::MapBank0 => ffi::HG_MAP_BANK_0,
+            NicMemory::MapBank1 => ffi::HG_MAP_BANK_1,
+            NicMemory::OwnerFlags => ffi::HG_OWNER_FLAGS,
+            NicMemory::AffinityFlags => ffi::HG_AFFINITY_FLAGS,
+            NicMemory::ConnectionRecords => ffi::HG_CONNECTION_RECORDS,
+        };
         // SAFETY: `nic` is alive until `drop`; the call checks its operands.
-        let failed = unsafe { ffi::hg_upset_map(self.nic.as_ptr(), bank, word, bits) };
-        assert!(failed == 0, "bank {bank}, word {word}, bits {bits:#x}: the map has no such bits");
+        let failed = unsafe { ffi::hg_upset(self.nic.as_ptr(), number, word, bits) };
+        assert!(failed == 0, "{memory:?} has no word {word} with bits {bits:#x}");
     }
 
     /// Starts writing a waveform (FST, for GTKWave or Surfer); one cycle is two units of time. A waveform that was
