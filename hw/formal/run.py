@@ -35,7 +35,7 @@ FORMAL = ROOT / "hw" / "formal"
 RTL = ROOT / "hw" / "rtl"
 OUT = ROOT / "out" / "formal"
 PROGRESS_SECONDS = 20
-# A proof that takes longer is stuck; the slowest takes a third of that on a machine that is busy otherwise.
+# A proof of the fast set that takes longer is stuck; its slowest takes a third of that on a machine that is busy otherwise.
 TIMEOUT_SECONDS = 1800
 
 Change = tuple[str, str, str]  # file, regular expression, replacement

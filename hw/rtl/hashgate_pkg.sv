@@ -90,7 +90,7 @@ package hashgate_pkg;
     localparam int unsigned MASK_LATENCY = 1;       // key_mask
     localparam int unsigned HASH_LATENCY = 2;       // toeplitz
     localparam int unsigned MAP_LATENCY = 4;        // bucket_map
-    localparam int unsigned BINDING_LATENCY = 11;   // binding_stage (reserved for the binding tables), beside hash and map
+    localparam int unsigned BINDING_LATENCY = 11;   // binding_stage, beside hash and map
     localparam int unsigned TARGET_LATENCY = 3;     // target_table
     localparam int unsigned VERDICT_LATENCY = 2;    // verdict
     localparam int unsigned EDIT_LATENCY = 6;       // edit_stage (reserved for rewriting and encapsulation)

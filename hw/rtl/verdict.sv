@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// verdict: the decision on a packet, from everything that was looked up (docs/dataplane.md, rows a..g).
+// verdict: the decision on a packet, from everything that was looked up (docs/dataplane.md, "Order of decisions").
 //
 // In       aligned with the end of target_table. `target_i` is the target that decides (of a binding or from the map).
 // Out      one decision per packet.

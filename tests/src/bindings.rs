@@ -6,13 +6,20 @@ use hashgate_model::Table;
 use hashgate_model::bindings::EventKind;
 use hashgate_nic::{BindingEventKind, BindingKey, BindingRecord, BindingTable};
 use hashgate_tables::BUCKETS;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 const TABLES: [(BindingTable, Table); 2] =
     [(BindingTable::Connection, Table::Connection), (BindingTable::Affinity, Table::Affinity)];
 
 /// An event as far as both sides know it: not the session, not what a removed binding was.
-type Known = (Table, u8, BindingKey, Option<(u16, u8, u16)>);
+type Known = (u8, Option<BindingRecord>);
+/// What is still to come of a key, in the order in which it happened, and how often it was removed meanwhile: when that
+/// is told is left to the NIC.
+#[derive(Default)]
+struct Story {
+    changes: VecDeque<Known>,
+    removals: u32,
+}
 
 impl Bench {
     /// Every binding of the NIC is one of the model with the same record, and the other way round; and every table counts
@@ -31,10 +38,7 @@ impl Bench {
                 .model
                 .bindings()
                 .iter(of_model)
-                .map(|(key, binding)| {
-                    let hashgate_model::Binding { state, target, rule, bucket, expires, fresh } = binding;
-                    (driver_key(&key), BindingRecord { state, target, rule, bucket, expires, fresh })
-                })
+                .map(|(key, binding)| (driver_key(&key), driver_record(&binding)))
                 .collect();
             wanted.sort_by_key(|(key, _)| *key);
             if let Some((nic, model)) = seen.iter().zip(&wanted).find(|(nic, model)| nic != model) {
@@ -103,33 +107,45 @@ impl Bench {
         }
     }
 
-    /// The events of the NIC since the last time are those of the model, but for the order of bindings that ended. If the
-    /// queue overflowed, those that are left are of the model, and the lost ones are as many as are missing. Returns how
-    /// many were compared. No frame may be inside.
+    /// The events of the NIC since the last time are those of the model: for each key what happened to its binding, in that
+    /// order but for its ends, with the record that it had then. Their numbers rise. If the queue overflowed, some are
+    /// left out, and the lost ones are as many as are missing. Returns how many were compared. No frame may be inside.
     ///
     /// # Panics
     /// On any difference.
     pub fn compare_binding_events(&mut self) -> usize {
-        let mut missing: BTreeMap<Known, i64> = BTreeMap::new();
+        let mut missing: BTreeMap<(Table, BindingKey), Story> = BTreeMap::new();
         let mut wanted = 0;
         for event in self.board.model.take_events() {
-            let hashgate_model::Binding { target, rule, bucket, .. } = event.binding;
-            let kind = event.kind as u8;
-            let record = (event.kind != EventKind::Removed).then_some((target, rule, bucket));
-            *missing.entry((event.table, kind, driver_key(&event.key), record)).or_default() += 1;
+            let story = missing.entry((event.table, driver_key(&event.key))).or_default();
+            if event.kind == EventKind::Removed {
+                story.removals += 1;
+            } else {
+                story.changes.push_back((event.kind as u8, Some(driver_record(&event.binding))));
+            }
             wanted += 1;
         }
-        let mut seen = 0;
-        let take = |missing: &mut BTreeMap<Known, i64>, known: Known| {
-            let left = missing.get_mut(&known);
-            let left = left.filter(|left| **left > 0).unwrap_or_else(|| panic!("an event without a cause: {known:?}"));
-            *left -= 1;
+        // Those of a key that are skipped were lost: the sum below tells whether as many were.
+        let mut take = |place: (Table, BindingKey), known: Known| {
+            let story = missing.entry(place).or_default();
+            match known.1 {
+                None => {
+                    story.removals =
+                        story.removals.checked_sub(1).unwrap_or_else(|| panic!("{place:?} was never removed"));
+                }
+                Some(_) => {
+                    let at = story.changes.iter().position(|change| *change == known);
+                    let at = at.unwrap_or_else(|| panic!("{place:?}: {known:?}, to come are {:?}", story.changes));
+                    story.changes.drain(..=at);
+                }
+            }
         };
-        let mut rounds = 0;
+        let mut last = None;
+        let (mut taken, mut rounds) = (0, 0);
         loop {
             let Some(event) = self.nic.next_binding_event().expect("an event") else {
                 // The sweep reports what has expired when it comes by.
-                if seen == wanted || rounds == SWEEP_ROUNDS {
+                if taken == wanted || rounds == SWEEP_ROUNDS {
                     break;
                 }
                 rounds += 1;
@@ -138,9 +154,11 @@ impl Bench {
             };
             let table = TABLES[event.table as usize].1;
             let (key, record) = (event.binding.key, event.binding.record);
+            assert!(last.is_none_or(|last| event.number > last), "event {} after {last:?}", event.number);
+            last = Some(event.number);
             if event.renewed {
-                take(&mut missing, (table, EventKind::Removed as u8, key, None));
-                seen += 1;
+                take((table, key), (EventKind::Removed as u8, None));
+                taken += 1;
             }
             let kind = match event.kind {
                 BindingEventKind::Created => EventKind::Created,
@@ -148,19 +166,18 @@ impl Bench {
                 BindingEventKind::Removed => EventKind::Removed,
                 BindingEventKind::Refused => EventKind::Refused,
             };
-            let known = (kind != EventKind::Removed).then_some((record.target, record.rule, record.bucket));
-            take(&mut missing, (table, kind as u8, key, known));
-            seen += 1;
+            take((table, key), (kind as u8, (kind != EventKind::Removed).then_some(record)));
+            taken += 1;
         }
         // Not before: what the sweep reports while the queue is still full is lost too.
         let all = self.nic.lost_binding_events();
         let lost = all.wrapping_sub(std::mem::replace(&mut self.lost_events, all));
         // A renewed one stands for two.
         assert!(
-            wanted <= seen + 2 * lost as usize && wanted >= seen + lost as usize,
-            "{wanted} events, {seen} seen, {lost} lost"
+            wanted <= taken + 2 * lost as usize && wanted >= taken + lost as usize,
+            "{wanted} events, {taken} seen, {lost} lost"
         );
-        seen
+        taken
     }
 }
 
@@ -182,6 +199,11 @@ fn driver_key(key: &hashgate_model::BindingKey) -> BindingKey {
         destination_port: key.key.destination_port,
         protocol: key.protocol,
     }
+}
+
+fn driver_record(binding: &hashgate_model::Binding) -> BindingRecord {
+    let hashgate_model::Binding { state, target, rule, bucket, expires, fresh } = *binding;
+    BindingRecord { state, target, rule, bucket, expires, fresh }
 }
 
 fn same(nic: &[u32], model: &[u32], what: &str) {

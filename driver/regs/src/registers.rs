@@ -1437,7 +1437,7 @@ impl<IO: RegisterIo> Registers<IO> {
     }
 
     /// Reads BINDING.UNDO_LOST: Bindings of frames with late errors that could not be taken back, because too many came
-    /// at once; they end by time.
+    /// at once or packets of the same key came all the time; they end by time.
     ///
     /// Bindings, wraps.
     ///

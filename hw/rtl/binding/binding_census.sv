@@ -2,8 +2,8 @@
 //
 // binding_census: how many live bindings each bucket has, of one rule or of all.
 //
-// Start    `start_i` clears the counts (one cycle a bucket), then one round of the sweep is counted. What `affinity_i`, `rule_i` and
-//          `every_i` say then stays until `busy_o` falls.
+// Start    `request_i.start` clears the counts (one cycle a bucket), then one round of the sweep is counted: of the table and the rule
+//          that the request names in that cycle. `busy_o` until the counts are there.
 // Counts   a binding that lives during the whole census with one rule and bucket is counted once; one that comes, goes or changes
 //          meanwhile may be counted or not.
 // Walk     `hold_o` lets the sweep of that table wait: there is one four on its way at most, and no other before all of it are counted

@@ -12,6 +12,8 @@
 //          What a packet does is seen by the packet of the next cycle and all after it. Nothing stalls.
 // Events   one a cycle at most, from three cycles after the operation on: CREATED (CREATE of a key without live record), CHANGED (CREATE over
 //          a live one, WRITE of another state), REMOVED (DELETE, expiry, undo, host), REFUSED (CREATE without room). Those of packets come first; none is lost.
+//          Removals wait for cycles without an event of a packet, and when 16 of them wait, the sweep and REMOVE do: a port of 100 Gb/s at 322 MHz
+//          leaves 54 % of the cycles for them, even if each of its packets has an event.
 //          `event_renewed_o`: CREATED under a key whose record had expired but was not swept yet; that one has no REMOVED of its own.
 // Host     binding_host. FIND, INSERT, REMOVE by key, NEXT by session: a walk up with NEXT gives each binding that is live all the time once,
 //          because a session never changes its key or its number.

@@ -43,15 +43,17 @@ pub fn key(v6: bool, zone: u8, source: u128, destination: u128, ports: (u16, u16
     key
 }
 
-/// States of a record.
+/// States of a record, as numbers.
 #[allow(missing_docs)]
 pub mod state {
-    pub const FREE: u8 = 0;
-    pub const HALF_OPEN: u8 = 1;
-    pub const ESTABLISHED: u8 = 2;
-    pub const CLOSING: u8 = 3;
-    pub const RESET: u8 = 4;
-    pub const FLOW: u8 = 5;
+    use hashgate_regs::defs::BindingState;
+
+    pub const FREE: u8 = BindingState::Free as u8;
+    pub const HALF_OPEN: u8 = BindingState::HalfOpen as u8;
+    pub const ESTABLISHED: u8 = BindingState::Established as u8;
+    pub const CLOSING: u8 = BindingState::Closing as u8;
+    pub const RESET: u8 = BindingState::Reset as u8;
+    pub const FLOW: u8 = BindingState::Flow as u8;
 }
 
 /// A record, as in `binding_record_t`.

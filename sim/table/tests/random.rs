@@ -125,10 +125,9 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
             }
             let waited = bench.host_waits || input.iter().any(|i| i.host_start != 0);
             bench.run(&input)?;
-            if let (Some(from), true, false) = (dump, waited, bench.host_waits) {
+            if let (Some(_), true, false) = (dump, waited, bench.host_waits) {
                 let reply = bench.host_reply.expect("it is answered");
                 dump = (reply.ok && reply.session + 1 < sessions).then_some(reply.session + 1);
-                let _ = from;
             }
             for o in &bench.output {
                 if o.valid != 0 && o.op == 2 && random.chance(round.undo) {
