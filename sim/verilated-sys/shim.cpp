@@ -341,7 +341,7 @@ struct Table final : hg_table {
         c.eval();
         peeked[now % 16] = c.peek_target_o & 1;
         uint8_t op = wish.valid ? wish.op : 0;
-        if ((op == 1 || op == 3) && !c.live_o) op = 0;
+        if (op != 2 && !c.live_o) op = 0;
         if (op == 2 && wish.only_dead && c.live_o) op = 0;
         out.busy = c.busy_o;
         out.valid = wish.valid;
@@ -357,7 +357,9 @@ struct Table final : hg_table {
             out.record = c.record_o;
         }
         if (op) {
-            c.op_i = 1 << (op - 1);
+            c.op_i = op == 4 ? 1 : 1 << (op - 1);
+            c.same_i = op == 4;
+            if (op == 4) c.record_i = c.record_o;
             c.eval();
         }
         out.event = c.event_valid_o ? 1 + c.event_kind_o : 0;

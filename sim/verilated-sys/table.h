@@ -21,7 +21,7 @@ extern "C" {
 typedef struct {
     /** A packet, with this key. */
     uint8_t valid;
-    /** Operation: 0 none, 1 write, 2 create, 3 delete. Write and delete are done on live records only. */
+    /** Operation: 0 none, 1 write, 2 create, 3 delete, 4 write of what is there. All but create are done on live records only. */
     uint8_t op;
     /** Create only if there is no live record. */
     uint8_t only_dead;

@@ -25,6 +25,8 @@ for_each_build!(
     events_tell_everything,
     a_full_table_refuses_and_keeps,
     a_flush_under_traffic_is_clean,
+    a_census_under_traffic_counts_what_stays,
+    a_key_in_use_all_the_time_is_busy,
 );
 
 /// Another member: its packets are discarded here.
@@ -419,6 +421,88 @@ fn a_full_table_refuses_and_keeps(build: Build) {
     }
     assert_eq!(found as u64, counters.created);
     bench.compare_counters();
+
+    // The host gets as far as packets do: what finds no room is refused, and nothing changes.
+    let record = bench.nic.bindings(BindingTable::Connection).expect("a dump")[0].record;
+    let record = BindingRecord { fresh: false, ..record };
+    let full =
+        (30_000..31_000).find(|port| match bench.nic.insert_binding(BindingTable::Connection, &key(*port), &record) {
+            Ok(_) => false,
+            Err(NicError::BindingsFull { table: BindingTable::Connection }) => true,
+            Err(other) => panic!("port {port}: {other}"),
+        });
+    let full = full.expect("a table of 4096 does not take 1000 more");
+    assert_eq!(bench.nic.find_binding(BindingTable::Connection, &key(full)).expect("an answer"), None);
+    let before = bench.nic.bindings(BindingTable::Connection).expect("a dump");
+    let others: Vec<_> = (0..3)
+        .map(|n| Binding { session: n, key: key(40_000 + n), record })
+        .chain([Binding { session: 3, key: before[0].key, record }])
+        .collect();
+    let clocks = bench.nic.binding_clocks();
+    let copied = bench.nic.copy_bindings(BindingTable::Connection, &others, &clocks).expect("an answer");
+    assert_eq!(copied, Copied { made: 0, present: 1, ended: 0, refused: 3 });
+    assert_eq!(bench.nic.bindings(BindingTable::Connection).expect("a dump"), before);
+}
+
+/// Bindings by bucket.
+fn by_bucket(bindings: &[Binding]) -> Vec<u32> {
+    let mut counts = vec![0; BUCKETS];
+    for binding in bindings {
+        counts[usize::from(binding.record.bucket)] += 1;
+    }
+    counts
+}
+
+/// Lets everything that was pushed go through, unchecked.
+fn drain(bench: &Bench) {
+    let mut sim = bench.sim();
+    sim.run_until_idle(1_000_000).expect("the NIC gets idle");
+    while sim.pop_host().is_some() || sim.pop_ingress().is_some() || sim.pop_event().is_some() {}
+}
+
+/// Connections are used and opened while their buckets are counted: those from before are counted once, the others at most once.
+fn a_census_under_traffic_counts_what_stays(build: Build) {
+    let mut bench = bench(build, |_| {});
+    let stable = 1000..1300u16;
+    stable.clone().for_each(|port| bench.receive(0, &segment(port, SYN)));
+    bench.settle();
+    let least = by_bucket(&bench.nic.bindings(BindingTable::Connection).expect("a dump"));
+    // More cycles than a census takes: it clears a count a cycle, then asks for four sessions a cycle, some of them again.
+    let frames = 1600;
+    let gap = (bench.nic.info().bindings + 8 * BUCKETS as u32) / frames;
+    for n in 0..frames as u16 {
+        let (port, flags) = if n % 2 == 0 { (stable.start + n % 300, ACK) } else { (5000 + n, SYN) };
+        bench.sim().push_wire(0, WireFrame { data: segment(port, flags), error: false, gap });
+    }
+    bench.sim().run(1000);
+    let counted = bench.nic.count_bindings(BindingTable::Connection, None).expect("a census");
+    assert!(bench.sim().rx_pending() > 0, "frames came until its end");
+    drain(&bench);
+    let most = by_bucket(&bench.nic.bindings(BindingTable::Connection).expect("a dump"));
+    assert!(most.iter().sum::<u32>() > least.iter().sum::<u32>() + 700, "connections were opened");
+    for (bucket, counted) in counted.iter().enumerate() {
+        assert!((least[bucket]..=most[bucket]).contains(counted), "bucket {bucket}: {counted}");
+    }
+}
+
+/// The host cannot change what packets use in every cycle; it is told so, and others are served.
+fn a_key_in_use_all_the_time_is_busy(build: Build) {
+    let mut bench = bench(build, |_| {});
+    for port in [1000, 1001] {
+        bench.one(0, &segment(port, SYN));
+    }
+    // One in every cycle that the ports leave.
+    for _ in 0..4_000 * build.beat_bytes() {
+        bench.sim().push_wire(0, WireFrame { data: segment(1000, ACK), error: false, gap: 0 });
+    }
+    bench.sim().run(100);
+    let busy = bench.nic.remove_binding(BindingTable::Connection, &key(1000));
+    assert!(matches!(busy, Err(NicError::BindingBusy { table: BindingTable::Connection, .. })), "{busy:?}");
+    assert!(bench.nic.remove_binding(BindingTable::Connection, &key(1001)).expect("an answer"));
+    assert!(bench.sim().rx_pending() > 0, "frames came until then");
+    drain(&bench);
+    assert!(bench.nic.remove_binding(BindingTable::Connection, &key(1000)).expect("an answer"));
+    assert_eq!(bench.nic.bindings(BindingTable::Connection).expect("a dump"), []);
 }
 
 /// Connections open while the tables empty themselves: those made before are gone, those that come meanwhile make nothing.
@@ -434,11 +518,7 @@ fn a_flush_under_traffic_is_clean(build: Build) {
     let before = bench.nic.binding_counters(BindingTable::Connection).created;
     assert!(before > 50, "connections were open before: {before}");
     bench.nic.flush_bindings(7).expect("flushed");
-    {
-        let mut sim = bench.sim();
-        sim.run_until_idle(1_000_000).expect("the NIC gets idle");
-        while sim.pop_host().is_some() || sim.pop_ingress().is_some() || sim.pop_event().is_some() {}
-    }
+    drain(&bench);
     let found = bench.nic.bindings(BindingTable::Connection).expect("a dump");
     let live: u32 = bench.nic.count_bindings(BindingTable::Connection, None).expect("a census").iter().sum();
     assert_eq!(live as usize, found.len(), "nothing is left that no key leads to");

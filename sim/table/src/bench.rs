@@ -8,7 +8,7 @@ use crate::{Key, Record, Reference, TableIn, TableModel, TableOut};
 pub struct Packet {
     /// Its key.
     pub key: Key,
-    /// 0 nothing, 1 write, 2 create, 3 delete.
+    /// 0 nothing, 1 write, 2 create, 3 delete, 4 write of what is there.
     pub op: u8,
     /// Create only if there is no live record.
     pub only_dead: bool,

@@ -260,6 +260,12 @@ impl Reference {
                 }
                 (record.state != state::FREE).then_some((3, false, binding.session, free, key))
             }
+            4 => {
+                self.counts.writes += 1;
+                let binding = known.expect("checked: present");
+                self.put(key, Binding { flag: packet.flag != 0, written: now, ..binding });
+                None
+            }
             _ if packet.op == 2 && !(packet.only_dead != 0 && live) => {
                 self.counts.refused += 1;
                 Some((4, false, output.session, wish, key))

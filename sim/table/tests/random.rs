@@ -85,7 +85,7 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
                     let what = random.below(1024);
                     let op = match what {
                         _ if what < round.create => 2,
-                        _ if what < round.create + round.write => 1,
+                        _ if what < round.create + round.write => [1, 4][usize::from(random.chance(256))],
                         _ if what < round.create + round.write + round.delete => 3,
                         _ => 0,
                     };
