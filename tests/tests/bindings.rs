@@ -423,8 +423,8 @@ fn a_full_table_refuses_and_keeps(build: Build) {
     bench.compare_counters();
 
     // The host gets as far as packets do: what finds no room is refused, and nothing changes.
-    let record = bench.nic.bindings(BindingTable::Connection).expect("a dump")[0].record;
-    let record = BindingRecord { fresh: false, ..record };
+    let dump = bench.nic.bindings(BindingTable::Connection).expect("a dump");
+    let record = BindingRecord { fresh: false, ..dump[0].record };
     let full =
         (30_000..31_000).find(|port| match bench.nic.insert_binding(BindingTable::Connection, &key(*port), &record) {
             Ok(_) => false,
@@ -433,15 +433,17 @@ fn a_full_table_refuses_and_keeps(build: Build) {
         });
     let full = full.expect("a table of 4096 does not take 1000 more");
     assert_eq!(bench.nic.find_binding(BindingTable::Connection, &key(full)).expect("an answer"), None);
-    let before = bench.nic.bindings(BindingTable::Connection).expect("a dump");
-    let others: Vec<_> = (0..3)
+    // Some may find room again, when keys have moved.
+    let used = bench.nic.binding_counters(BindingTable::Connection).used;
+    let others: Vec<_> = (0..30)
         .map(|n| Binding { session: n, key: key(40_000 + n), record })
-        .chain([Binding { session: 3, key: before[0].key, record }])
+        .chain([Binding { session: 30, key: dump[0].key, record }])
         .collect();
     let clocks = bench.nic.binding_clocks();
     let copied = bench.nic.copy_bindings(BindingTable::Connection, &others, &clocks).expect("an answer");
-    assert_eq!(copied, Copied { made: 0, present: 1, ended: 0, refused: 3 });
-    assert_eq!(bench.nic.bindings(BindingTable::Connection).expect("a dump"), before);
+    assert!(copied.refused > 0 && copied.made + copied.refused == 30, "{copied:?}");
+    assert_eq!((copied.present, copied.ended), (1, 0));
+    assert_eq!(bench.nic.binding_counters(BindingTable::Connection).used, used + copied.made as u32);
 }
 
 /// Bindings by bucket.
@@ -467,9 +469,9 @@ fn a_census_under_traffic_counts_what_stays(build: Build) {
     stable.clone().for_each(|port| bench.receive(0, &segment(port, SYN)));
     bench.settle();
     let least = by_bucket(&bench.nic.bindings(BindingTable::Connection).expect("a dump"));
-    // More cycles than a census takes: it clears a count a cycle, then asks for four sessions a cycle, some of them again.
+    // More cycles than a census takes: it asks for four sessions a cycle, some of them again; then each count is a register access.
     let frames = 1600;
-    let gap = (bench.nic.info().bindings + 8 * BUCKETS as u32) / frames;
+    let gap = (bench.nic.info().bindings + 40 * BUCKETS as u32) / frames;
     for n in 0..frames as u16 {
         let (port, flags) = if n % 2 == 0 { (stable.start + n % 300, ACK) } else { (5000 + n, SYN) };
         bench.sim().push_wire(0, WireFrame { data: segment(port, flags), error: false, gap });
