@@ -75,7 +75,7 @@ START: list[Change] = [
     ("binding_mover.sv", r"if \(rst\) random_q <= 16'h1d87;", ""),
 ]
 
-TABLE = ["config/64/hashgate_cfg_pkg.sv", "generated/hashgate_defs_pkg.sv", "binding/binding_pkg.sv", "binding/binding_ram.sv", "binding/binding_ram2.sv", "binding/binding_records.sv",
+TABLE = ["config/64/hashgate_cfg_pkg.sv", "generated/hashgate_defs_pkg.sv", "common/delay.sv", "binding/binding_pkg.sv", "binding/binding_ram.sv", "binding/binding_ram2.sv", "binding/binding_records.sv",
          "binding/binding_stash.sv", "binding/binding_outcome.sv", "binding/binding_lookup.sv", "binding/binding_mover.sv", "binding/binding_table.sv"]
 ABSTRACT = ["abstract/binding_init.sv", "abstract/tabulation_hash.sv", "abstract/session_supply.sv",
             "abstract/binding_host.sv", "abstract/binding_sweep.sv", "abstract/stream_fifo.sv"]

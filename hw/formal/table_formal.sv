@@ -105,7 +105,7 @@ module table_formal
     binding_record_t record_q;
     session_t        session_q;
     logic [3:0]      age_q;
-    logic [15:0]     fast_1, fast_2, slow_1, slow_2;
+    logic [15:0]     fast_1, slow_1, fast_then_1, fast_then_2, slow_then_1, slow_then_2;
 
     // ---- slots, as arrays ---------------------------------------------------------------------------------------------------
     word_t [3:0][ROWS-1:0] slot;
@@ -250,9 +250,11 @@ module table_formal
     assign removed = dut.u_mover.remove_12 && dut.u_mover.word_q[12].key == mine_q;
     always_ff @(posedge clk) begin
         fast_1 <= fast_now;
-        fast_2 <= fast_1;
+        fast_then_1 <= dut.fast_then;
+        fast_then_2 <= fast_then_1;
         slow_1 <= slow_now;
-        slow_2 <= slow_1;
+        slow_then_1 <= dut.slow_then;
+        slow_then_2 <= slow_then_1;
         last_q <= put || erased;
         if (age_q != '1) age_q <= age_q + 1'b1;
         if (removed) here_q <= 1'b0;
@@ -299,7 +301,7 @@ module table_formal
     // ---- removals --------------------------------------------------------------------------------------------------------------------
     `HG_ASSERT(removed_once, !removed || here_q)
     `HG_ASSERT(swept_when_dead, !(removed && dut.u_mover.source_q[12] == BY_SWEEP)
-        || !binding_live(record_q.state, record_q.expires, fast_2, slow_2))
+        || !binding_live(record_q.state, record_q.expires, fast_then_2, slow_then_2))
     `HG_ASSERT(undone_when_fresh, !(removed && dut.u_mover.source_q[12] == BY_UNDO) || (record_q.fresh && record_q.state != BINDING_FREE))
     `HG_ASSERT(no_write_meets_removal, !(removed && (put || erased || host_puts)))
 

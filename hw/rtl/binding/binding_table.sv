@@ -19,7 +19,8 @@
 //          because a session never changes its key or its number.
 // Undo     the record is removed if it is still `fresh`: binding_sweep.
 // Expiry   a sweep removes what is not live: binding_sweep. Until then the key is present, not live, and CREATE takes its session over.
-// Live     by the clocks of one cycle before; a record that the packet in the cycle before wrote counts as live.
+// Live     by the clocks of one cycle before; a record that the packet in the cycle before wrote counts as live. Sweep, host and census go by
+//          clocks that are eight cycles old.
 // Reset    `busy_o` for max(SESSIONS / 4, 3400) cycles and some: look-ups miss, creation is refused. `secret_i` is taken at reset.
 // Census   what the sweep sees goes out at `walk_o`, and it waits while `walk_hold_i`: binding_census.
 // Parity   slots and records. A slot with wrong parity misses (its key may be created again), a record with wrong parity is FREE; `parity_o`.
@@ -104,6 +105,12 @@ module binding_table
     typedef logic [ROW_BITS-1:0] row_t;
     typedef logic [3:0][ROW_BITS-1:0] rows_t;
     typedef logic [3:0][WORD_BITS-1:0] words_t;
+
+    // ---- clocks of all but the packets: what is read from the records may have been overwritten by then, and a clock as old as that tells whether
+    //      it lived. So what lives all the time is live to them, whatever is written in its last cycle.
+    localparam int unsigned CLOCK_AGE = 8;
+    logic [15:0] fast_then, slow_then;
+    delay #(.WIDTH(32), .CYCLES(CLOCK_AGE)) u_then (.clk, .value_i({fast_now_i, slow_now_i}), .value_o({fast_then, slow_then}));
 
     // ---- after reset ---------------------------------------------------------------------------------------------------------
     logic                clear;
@@ -243,8 +250,8 @@ module binding_table
     end
     always_ff @(posedge clk) crowded_q <= stash_used_o >= (ENTRY_BITS + 1)'(STASH / 2);
     binding_mover #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS), .STASH(STASH)) u_mover (
-        .clk, .rst, .busy_i(busy_o), .clear_i(clear), .clear_row_i(clear_row), .fill_i(fill), .fill_data_i(fill_data), .fast_now_i,
-        .slow_now_i, .pick_i(pick), .pick_entry_i(pick_entry), .pick_take_o(pick_take), .read_entry_o(read_entry),
+        .clk, .rst, .busy_i(busy_o), .clear_i(clear), .clear_row_i(clear_row), .fill_i(fill), .fill_data_i(fill_data), .fast_now_i(fast_then),
+        .slow_now_i(slow_then), .pick_i(pick), .pick_entry_i(pick_entry), .pick_take_o(pick_take), .read_entry_o(read_entry),
         .read_key_i(entry_key), .read_session_i(entry_session), .read_rows_i(entry_rows), .read_last_i(entry_last),
         .stash_valid_i(stash_valid), .crowded_i(crowded_q), .place_o(place), .give_up_o(give_up), .place_entry_o(place_entry),
         .swap_o(swap), .abort_o(abort), .swap_entry_o(swap_entry), .swap_key_o(swap_key), .swap_session_o(swap_session),
@@ -271,7 +278,7 @@ module binding_table
     assign scan_session = host_scan ? host_scan_session : sweep_scan_session;
     always_ff @(posedge clk) {scan_host_2, scan_host_1} <= {scan_host_1, host_scan};
     binding_sweep #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS)) u_sweep (
-        .clk, .rst, .fast_now_i, .slow_now_i, .issued_i(issued), .undo_valid_i, .undo_session_i, .undo_row_i, .undo_lost_o,
+        .clk, .rst, .fast_now_i(fast_then), .slow_now_i(slow_then), .issued_i(issued), .undo_valid_i, .undo_session_i, .undo_row_i, .undo_lost_o,
         .hold_i(walk_hold_i), .walk_o, .scan_o(sweep_scan), .scan_take_i(scan_take && !host_scan), .scan_session_o(sweep_scan_session),
         .scan_valid_i(scan_valid && !scan_host_2), .scan_records_i(other_records),
         .request_o(sweep_step), .take_i(sweep_take), .source_o(sweep_source), .session_o(sweep_session), .row_o(sweep_row),
@@ -280,7 +287,7 @@ module binding_table
         .result_done_i(result_done), .result_row_i(result_rows[0]), .result_fresh_i(result_record.fresh && result_record.state != BINDING_FREE));
 
     binding_host #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS), .STASH(STASH)) u_host (
-        .clk, .rst, .busy_i(busy_o), .fast_now_i, .slow_now_i, .issued_i(issued), .req_i(host_req_i), .op_i(host_op_i), .key_i(host_key_i),
+        .clk, .rst, .busy_i(busy_o), .fast_now_i(fast_then), .slow_now_i(slow_then), .issued_i(issued), .req_i(host_req_i), .op_i(host_op_i), .key_i(host_key_i),
         .record_i(host_record_i), .session_i(host_session_i), .done_o(host_done_o), .ok_o(host_ok_o), .busy_o(host_busy_o),
         .full_o(host_full_o), .session_o(host_session_o), .record_o(host_record_o), .key_o(host_key_o),
         .row_valid_1_i(row_valid[1]), .row_1_i(row_zero[1]), .swap_i(swap), .swap_rows_i(swap_rows), .stash_valid_i(stash_valid),
