@@ -45,6 +45,9 @@ pub struct Counts {
     pub dumps: u64,
 }
 
+/// Cycles by which the clocks of sweep and host may be behind what they read.
+const CLOCK_AGE: usize = 12;
+
 /// Kind (1 + that of the RTL), renewed, session, record and key.
 type Event = (u8, bool, u32, Record, Key);
 
@@ -59,6 +62,8 @@ pub struct Reference {
     undos: HashMap<u32, u64>,
     flying: VecDeque<TableIn>,
     clocks: (u16, u16),
+    /// Those of the cycles before, the newest first.
+    past: VecDeque<(u16, u16)>,
     expected_event: VecDeque<Option<Event>>,
     host: Option<Host>,
     dump: Option<Dump>,
@@ -73,6 +78,8 @@ struct Host {
     from: u32,
     /// Values that the key had since the request, `None` = no live record.
     seen: Vec<Option<(u32, Record)>>,
+    /// Records of the key since then that were live, or would have been by the clocks that the host's side goes by.
+    live: Vec<(u32, Record)>,
     inserted: Option<u32>,
     removed: Option<u32>,
 }
@@ -95,6 +102,7 @@ impl Reference {
             undos: HashMap::new(),
             flying: VecDeque::from(vec![TableIn::default(); crate::LATENCY as usize]),
             clocks: (0, 0),
+            past: VecDeque::from(vec![(0, 0); CLOCK_AGE]),
             expected_event: VecDeque::from([None, None, None]),
             host: None,
             dump: None,
@@ -168,6 +176,8 @@ impl Reference {
         self.expected_event.push_back(event);
         self.host_watch();
         self.host_done(output)?;
+        self.past.push_front(self.clocks);
+        self.past.truncate(CLOCK_AGE);
         self.clocks = (input.fast_now, input.slow_now);
         if let Some(dump) = &mut self.dump {
             // Expired in the meantime: need not be seen.
@@ -357,6 +367,12 @@ impl Reference {
         }
     }
 
+    /// The record of the key, if it is live by the clocks of any of the last cycles.
+    fn value_then(&self, key: &Key) -> Option<(u32, Record)> {
+        let live = |b: &&Binding| self.past.iter().any(|clocks| b.record.live(clocks.0, clocks.1));
+        self.value(key).or_else(|| self.bindings.get(key).filter(live).map(|b| (b.session, b.record)))
+    }
+
     fn value(&self, key: &Key) -> Option<(u32, Record)> {
         self.bindings.get(key).filter(|b| self.binding_is_live(b)).map(|b| (b.session, b.record))
     }
@@ -370,6 +386,7 @@ impl Reference {
                 record: Record::unpack(input.host_record),
                 from: input.host_session,
                 seen: vec![self.value(&input.host_key)],
+                live: self.value_then(&input.host_key).into_iter().collect(),
                 inserted: None,
                 removed: None,
             });
@@ -381,6 +398,10 @@ impl Reference {
             let value = self.value(&host.key);
             if host.seen.last() != Some(&value) {
                 host.seen.push(value);
+            }
+            let then = self.value_then(&host.key);
+            if then.is_some() && host.live.last() != then.as_ref() {
+                host.live.extend(then);
             }
             self.host = Some(host);
         }
@@ -405,15 +426,15 @@ impl Reference {
             return fail("ok and busy");
         }
         match host.op {
-            0 if ok && !host.seen.contains(&Some((output.host_session, record))) => {
+            0 if ok && !host.live.contains(&(output.host_session, record)) => {
                 return fail("found what is not there");
             }
             0 if !ok && !other && !host.seen.contains(&None) => return fail("not found"),
             0 if other => return fail("find is never busy"),
             1 if ok != host.inserted.is_some() => return fail("ok without a CREATED, or CREATED without ok"),
-            1 if !ok && !other && host.seen.iter().all(Option::is_none) => return fail("exists already, it says"),
+            1 if !ok && !other && host.live.is_empty() => return fail("exists already, it says"),
             2 if ok => {
-                if !host.seen.contains(&Some((output.host_session, record))) {
+                if !host.live.contains(&(output.host_session, record)) {
                     return fail("removed what is not there");
                 }
                 if host.removed != Some(output.host_session)
