@@ -35,7 +35,7 @@ SESSIONS = 4096
 # own it is mapped to the fewest levels.
 APART: dict[str, list[str]] = {
     "binding_outcome": [],
-    "binding_table": ["SESSIONS", "STASH", "SESSION_BITS", "ROW_BITS", "WORD_BITS", "ENTRY_BITS", "REPORTS", "w"],
+    "binding_table": ["SESSIONS", "STASH", "SESSION_BITS", "ROW_BITS", "WORD_BITS", "ENTRY_BITS", "REPORTS", "CLOCK_AGE", "w"],
 }
 # An array with fewer words is a set of registers.
 MIN_MEMORY_WORDS = 8
