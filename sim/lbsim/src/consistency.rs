@@ -213,6 +213,8 @@ struct Way {
     /// The same for the final map.
     last: Option<usize>,
     last_done: bool,
+    /// A map was staged and is not committed yet.
+    staged: bool,
 }
 
 /// The cluster and its clients.
@@ -488,12 +490,13 @@ impl<'c> Run<'c> {
 
         // After a crash nobody has to release anything.
         let straight = crash || !self.plan.rules.release;
-        let start = self.period + 1 + if crash { DETECTION } else { 0 };
+        // A map is staged in the period before its commit, so none is committed in the next one.
+        let start = self.period + 2 + if crash { DETECTION } else { 0 };
         let mut ways: Vec<Way> = (0..self.plan.members)
             .map(|member| {
                 let first = (!straight).then(|| start + self.rng.random_range(0..=SKEW));
                 let done = !self.up(member);
-                Way { first, first_done: done || straight, last: None, last_done: done }
+                Way { first, first_done: done || straight, last: None, last_done: done, staged: false }
             })
             .collect();
         while ways.iter().any(|way| !way.last_done) || self.busy() {
@@ -506,7 +509,6 @@ impl<'c> Run<'c> {
             }
             let mut tasks = Vec::new();
             for (member, way) in ways.iter_mut().enumerate() {
-                // A map is staged in the period before its commit.
                 let due =
                     |at: Option<usize>, done: bool, before: usize| !done && at.is_some_and(|at| at == now + before);
                 let position = self.rng.random_range(0..self.plan.period);
@@ -523,6 +525,14 @@ impl<'c> Run<'c> {
                 } else {
                     Task::Nothing
                 };
+                match task {
+                    Task::Nothing => {}
+                    Task::Stage(..) => way.staged = true,
+                    Task::Commit(_) => {
+                        let staged = std::mem::take(&mut way.staged);
+                        ensure!(staged, "member {member} commits a map in period {now} that it never staged");
+                    }
+                }
                 tasks.push(task);
             }
             self.one_period(tasks)?;
