@@ -30,13 +30,10 @@ MAX_LEVELS = 6
 # their address bits only. Logic is the same but for four bits of a session number.
 SESSIONS = 4096
 # Modules that are mapped on their own, in this order, and put into the core afterwards: paths through their ports are whole
-# again then, but not optimised as one. With all their parameters and local ones, which yosys wants off a black box.
+# again then, but not optimised as one.
 # The table is there twice and big. What an operation does has inputs that come late, which only shows in the whole: on its
 # own it is mapped to the fewest levels.
-APART: dict[str, list[str]] = {
-    "binding_outcome": [],
-    "binding_table": ["SESSIONS", "STASH", "SESSION_BITS", "ROW_BITS", "WORD_BITS", "ENTRY_BITS", "REPORTS", "CLOCK_AGE", "w"],
-}
+APART = ["binding_outcome", "binding_table"]
 # An array with fewer words is a set of registers.
 MIN_MEMORY_WORDS = 8
 # A memory of more bits than this, and of more words than one LUT holds, is a table or a buffer and must be block RAM.
@@ -73,8 +70,14 @@ def file_list() -> list[str]:
 
 def apart_of(top: str) -> list[str]:
     """Modules that are mapped before `top`, which has them in it."""
-    modules = list(APART)
-    return modules[:modules.index(top)] if top in APART else modules
+    return APART[:APART.index(top)] if top in APART else APART
+
+
+def parameters_of(module: str) -> list[str]:
+    """Names that `module` gives to constants, which yosys wants off a black box."""
+    source = next(RTL / name for name in file_list() if Path(name).stem == module).read_text()
+    constant = r"\b(?:parameter|localparam)\b[^=;]*?(\w+)\s*=|\bgenvar\s+(\w+)"
+    return list(dict.fromkeys(one or other for one, other in re.findall(constant, source)))
 
 
 def script(top: str, files: str, out: str) -> list[str]:
@@ -95,7 +98,7 @@ def script(top: str, files: str, out: str) -> list[str]:
 
     return [
         f"read_slang -j 1 -D SYNTHESIS --top {top} {' '.join(f'--blackboxed-module {module}' for module in apart)} -I hw/rtl/common {files}",
-        *(f"setparam -unset {parameter} t:{module}" for module in apart for parameter in APART[module]),
+        *(f"setparam -unset {parameter} t:{module}" for module in apart for parameter in parameters_of(module)),
         f"{flow} -run begin:prepare",
         "proc", "flatten", "opt_expr", "opt_clean", "muxpack", *optimise("-nodffe -nosdff") * 2, "wreduce", "peepopt", "opt_clean", "pmux2shiftx", "clean",
         "techmap -map +/cmp2lut.v -map +/cmp2lcu.v -D LUT_WIDTH=6", "alumacc", *optimise(""),

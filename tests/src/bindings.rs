@@ -11,13 +11,11 @@ use std::collections::{BTreeMap, VecDeque};
 const TABLES: [(BindingTable, Table); 2] =
     [(BindingTable::Connection, Table::Connection), (BindingTable::Affinity, Table::Affinity)];
 
-/// An event as far as both sides know it: not the session, not what a removed binding was.
-type Known = (u8, Option<BindingRecord>);
-/// What is still to come of a key, in the order in which it happened, and how often it was removed meanwhile: when that
-/// is told is left to the NIC.
+/// What is still to come of a key: what happened to its binding and what it was then, in the order in which it happened,
+/// and how often it was removed meanwhile: when that is told is left to the NIC.
 #[derive(Default)]
 struct Story {
-    changes: VecDeque<Known>,
+    changes: VecDeque<(EventKind, BindingRecord)>,
     removals: u32,
 }
 
@@ -121,23 +119,20 @@ impl Bench {
             if event.kind == EventKind::Removed {
                 story.removals += 1;
             } else {
-                story.changes.push_back((event.kind as u8, Some(driver_record(&event.binding))));
+                story.changes.push_back((event.kind, driver_record(&event.binding)));
             }
             wanted += 1;
         }
         // Those of a key that are skipped were lost: the sum below tells whether as many were.
-        let mut take = |place: (Table, BindingKey), known: Known| {
+        let mut take = |place: (Table, BindingKey), kind: EventKind, record: BindingRecord| {
             let story = missing.entry(place).or_default();
-            match known.1 {
-                None => {
-                    story.removals =
-                        story.removals.checked_sub(1).unwrap_or_else(|| panic!("{place:?} was never removed"));
-                }
-                Some(_) => {
-                    let at = story.changes.iter().position(|change| *change == known);
-                    let at = at.unwrap_or_else(|| panic!("{place:?}: {known:?}, to come are {:?}", story.changes));
-                    story.changes.drain(..=at);
-                }
+            if kind == EventKind::Removed {
+                let left = story.removals.checked_sub(1);
+                story.removals = left.unwrap_or_else(|| panic!("{place:?} was never removed"));
+            } else {
+                let at = story.changes.iter().position(|change| *change == (kind, record));
+                let at = at.unwrap_or_else(|| panic!("{place:?}: {kind:?} {record:?}, to come: {:?}", story.changes));
+                story.changes.drain(..=at);
             }
         };
         let mut last = None;
@@ -157,7 +152,7 @@ impl Bench {
             assert!(last.is_none_or(|last| event.number > last), "event {} after {last:?}", event.number);
             last = Some(event.number);
             if event.renewed {
-                take((table, key), (EventKind::Removed as u8, None));
+                take((table, key), EventKind::Removed, record);
                 taken += 1;
             }
             let kind = match event.kind {
@@ -166,7 +161,7 @@ impl Bench {
                 BindingEventKind::Removed => EventKind::Removed,
                 BindingEventKind::Refused => EventKind::Refused,
             };
-            take((table, key), (kind as u8, (kind != EventKind::Removed).then_some(record)));
+            take((table, key), kind, record);
             taken += 1;
         }
         // Not before: what the sweep reports while the queue is still full is lost too.

@@ -47,7 +47,7 @@ LIMIT_SECONDS = 600
 # Those that take a minute or more come last.
 SLOW_PROGRAMS = ("bindings", "commit_atomic", "host_transmit", "parity")
 # Test programs of the binding table alone, which has only one build.
-TABLE_PROGRAMS = ("random", "service", "upsets")
+TABLE_PROGRAMS = ("random", "renewal", "service", "upsets")
 REQUIRED_KILLED = 0.95
 # Generated mutants of the sample and seed of the choice. A mutant that is not in the 512-bit build (it has one port) is
 # replaced by another.

@@ -537,7 +537,7 @@ impl Nic {
     }
 
     fn write_key(&self, key: &BindingKey) -> Result<(), NicError> {
-        // The NIC reads the key while it works: one that was given up on may still.
+        // One that was given up on may still be at work: a command meanwhile is ignored, and what it finds is put over the key.
         self.end_operation(WALK_POLLS)?;
         if key.source.is_ipv6() != key.destination.is_ipv6() {
             let text = format!("the key has addresses of two IP versions: {} and {}", key.source, key.destination);

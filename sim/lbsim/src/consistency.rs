@@ -490,8 +490,7 @@ impl<'c> Run<'c> {
 
         // After a crash nobody has to release anything.
         let straight = crash || !self.plan.rules.release;
-        // A map is staged in the period before its commit, so none is committed in the next one.
-        let start = self.period + 2 + if crash { DETECTION } else { 0 };
+        let start = self.period + 1 + if crash { DETECTION } else { 0 };
         let mut ways: Vec<Way> = (0..self.plan.members)
             .map(|member| {
                 let first = (!straight).then(|| start + self.rng.random_range(0..=SKEW));
@@ -509,30 +508,27 @@ impl<'c> Run<'c> {
             }
             let mut tasks = Vec::new();
             for (member, way) in ways.iter_mut().enumerate() {
-                let due =
-                    |at: Option<usize>, done: bool, before: usize| !done && at.is_some_and(|at| at == now + before);
                 let position = self.rng.random_range(0..self.plan.period);
-                let task = if due(way.first, way.first_done, 1) {
-                    self.stage(member, &first, None)
-                } else if due(way.first, way.first_done, 0) {
-                    way.first_done = true;
-                    Task::Commit(position)
-                } else if due(way.last, way.last_done, 1) {
-                    self.stage(member, next.owners(), Some(flags.clone()))
-                } else if due(way.last, way.last_done, 0) {
-                    way.last_done = true;
-                    Task::Commit(position)
-                } else {
-                    Task::Nothing
-                };
-                match task {
-                    Task::Nothing => {}
-                    Task::Stage(..) => way.staged = true,
-                    Task::Commit(_) => {
-                        let staged = std::mem::take(&mut way.staged);
-                        ensure!(staged, "member {member} commits a map in period {now} that it never staged");
+                let (at, done) =
+                    if way.first_done { (way.last, &mut way.last_done) } else { (way.first, &mut way.first_done) };
+                let task = match at {
+                    Some(at) if !*done && way.staged && at <= now => {
+                        *done = true;
+                        way.staged = false;
+                        Task::Commit(position)
                     }
-                }
+                    // A map is staged in the period before its commit at the latest.
+                    Some(at) if !*done && !way.staged && at <= now + 1 => {
+                        let last = way.first_done;
+                        way.staged = true;
+                        if last {
+                            self.stage(member, next.owners(), Some(flags.clone()))
+                        } else {
+                            self.stage(member, &first, None)
+                        }
+                    }
+                    _ => Task::Nothing,
+                };
                 tasks.push(task);
             }
             self.one_period(tasks)?;
