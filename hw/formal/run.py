@@ -107,6 +107,8 @@ MOVES = {"OPERATIONS": 0, "WAITING": 1, "COLLIDE": 1}
 PROOFS = [
     Proof("fifo", "stream_fifo: nothing lost, doubled or changed", "fifo_formal", ["common/stream_fifo.sv"], "prove", 3, 3,
           ["fifo_formal.sv"]),
+    Proof("split", "axil_split: every access once, doorbells wait for no other half", "split_formal", ["host/axil_split.sv"], "prove", 2, 2,
+          ["split_formal.sv"]),
     Proof("supply", "sessions: given out once, none lost", "supply_formal",
           ["common/stream_fifo.sv", "binding/session_supply.sv"], "prove", 2, 2, ["supply_formal.sv"]),
     Proof("stash", "no write to a full stash", "stash_formal",
@@ -139,6 +141,8 @@ class Bug:
 BUGS = [
     Bug("stash_overfilled", "the stash promises room for one key too many",
         ("binding_stash.sv", r"ENTRIES - 2\)", "ENTRIES - 1)"), "stash", 14, True),
+    Bug("read_overtakes", "a read does not wait for the writes before it",
+        ("axil_split.sv", r" && open_q == '0 && !take", ""), "split", 10, True),
     Bug("session_twice", "a create in the next cycle gets the session of the one before",
         ("session_supply.sv", r"take_i \? queue\[1\] : queue\[0\]", "queue[0]"), "supply", 12, True),
     Bug("slot_not_forwarded", "what the packet right before has written is not seen",
