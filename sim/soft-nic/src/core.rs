@@ -141,7 +141,8 @@ impl Core {
 
     fn check(&mut self) {
         let Ok(table) = Table::try_from(self.select.id) else { return };
-        let (first, count) = (self.plain[offset::CHECK_FIRST / 4] & 0xf_ffff, self.plain[offset::CHECK_COUNT / 4] & 0x1f_ffff);
+        let (first, count) =
+            (self.plain[offset::CHECK_FIRST / 4] & 0xf_ffff, self.plain[offset::CHECK_COUNT / 4] & 0x1f_ffff);
         let mut hasher = crc32fast::Hasher::new();
         for index in first..first + count {
             hasher.update(&self.table_read(table, false, index).to_le_bytes());
@@ -208,7 +209,9 @@ impl Core {
             offset::CHECK_RESULT => self.check_result.into(),
             offset::GENERATION => self.generation,
             offset::VERIFIED_TABLES => self.verified_tables,
-            _ if (offset::MAP_VALID..offset::MAP_VALID + 12).contains(&at) => part(self.valid_maps, (at - offset::MAP_VALID) / 4),
+            _ if (offset::MAP_VALID..offset::MAP_VALID + 12).contains(&at) => {
+                part(self.valid_maps, (at - offset::MAP_VALID) / 4)
+            }
             _ if (offset::MAP_VERIFIED..offset::MAP_VERIFIED + 12).contains(&at) => {
                 part(self.verified_maps, (at - offset::MAP_VERIFIED) / 4)
             }
@@ -248,7 +251,9 @@ impl Core {
                 let shift = 8 * (at - offset::COMMIT_MAPS);
                 self.commit_maps = self.commit_maps & !(0xffff_ffff << shift) | u128::from(value) << shift;
             }
-            offset::CONTROL..0x060 | offset::HASH_KEY..0x090 | offset::CHECK_FIRST..=offset::CHECK_EXPECT => self.plain[at / 4] = value,
+            offset::CONTROL..0x060 | offset::HASH_KEY..0x090 | offset::CHECK_FIRST..=offset::CHECK_EXPECT => {
+                self.plain[at / 4] = value
+            }
             _ if (offset::SCRATCH..offset::SCRATCH + 32).contains(&at) => self.plain[at / 4] = value,
             offset::LEASE_DEADLINE..=offset::LEASE_CTRL | offset::BIND_TICKS => self.plain[at / 4] = value,
             _ => {}

@@ -156,7 +156,9 @@ impl Host {
             HOST_STATUS => {
                 let stuck = self.resetting && step - self.reset_since >= STUCK_STEPS;
                 let bit = |set, bit| if set { bit } else { 0 };
-                bit(self.resetting, STATUS_RESETTING) | bit(stuck, STATUS_STUCK) | bit(self.unanswered.is_some(), STATUS_BUSY)
+                bit(self.resetting, STATUS_RESETTING)
+                    | bit(stuck, STATUS_STUCK)
+                    | bit(self.unanswered.is_some(), STATUS_BUSY)
             }
             RING_FAULT => self.fault,
             RING_RUNNING => self.running(),
@@ -322,7 +324,12 @@ impl Host {
         }
     }
 
-    fn attempt(&mut self, ring: Option<usize>, bus: &dyn Bus, work: impl FnOnce(&mut Host, &dyn Bus) -> (usize, Moved<()>)) {
+    fn attempt(
+        &mut self,
+        ring: Option<usize>,
+        bus: &dyn Bus,
+        work: impl FnOnce(&mut Host, &dyn Bus) -> (usize, Moved<()>),
+    ) {
         if self.unanswered.is_some() || ring.is_some_and(|ring| !self.rings[ring].works()) {
             return;
         }
@@ -410,7 +417,11 @@ impl Host {
         let descriptor = ring.base + 16 * ring.entry();
         let [low, high, what, reserved] = self.fetch(number, descriptor, bus)?;
         let (address, length) = (u64::from(high) << 32 | u64::from(low), (what & 0xffff) as usize);
-        if what >> 17 != 0 || reserved != 0 || !(14..=9022).contains(&length) || what >> 16 & 1 >= u32::from(crate::PORTS) {
+        if what >> 17 != 0
+            || reserved != 0
+            || !(14..=9022).contains(&length)
+            || what >> 16 & 1 >= u32::from(crate::PORTS)
+        {
             self.tx_bad = self.tx_bad.wrapping_add(1);
         } else {
             let mut bytes = vec![0; length];

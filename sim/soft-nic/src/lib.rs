@@ -86,6 +86,8 @@ pub struct SoftNic {
     gone: bool,
     gone_after: Option<u64>,
     looped: bool,
+    /// Frames that are not there yet, with the step in which they come.
+    later: Vec<(u64, Frame)>,
 }
 
 impl Default for SoftNic {
@@ -97,12 +99,24 @@ impl Default for SoftNic {
 impl SoftNic {
     /// A NIC after power-up.
     pub fn new() -> SoftNic {
-        SoftNic { core: Core::new(), host: Host::new(), gone: false, gone_after: None, looped: false }
+        SoftNic {
+            core: Core::new(),
+            host: Host::new(),
+            gone: false,
+            gone_after: None,
+            looped: false,
+            later: Vec::new(),
+        }
     }
 
     /// Puts a frame behind those that wait for the host.
     pub fn inject(&mut self, frame: Frame) {
         self.host.wire_rx.push_back(frame);
+    }
+
+    /// A frame that comes after so many more steps.
+    pub fn inject_later(&mut self, steps: u64, frame: Frame) {
+        self.later.push((self.core.steps + steps, frame));
     }
 
     /// Takes the oldest frame that the host sent.
@@ -200,6 +214,10 @@ impl Function for SoftNic {
         if self.gone {
             return;
         }
+        let now = self.core.steps;
+        for (_, frame) in self.later.extract_if(.., |(due, _)| *due <= now) {
+            self.host.wire_rx.push_back(frame);
+        }
         self.host.step(&mut self.core, bus);
         while self.looped {
             let Some(Sent { bytes, port, control }) = self.host.sent.pop_front() else { break };
@@ -209,7 +227,7 @@ impl Function for SoftNic {
     }
 
     fn is_idle(&self) -> bool {
-        self.gone_after.is_none() && (self.gone || self.host.is_idle(&self.core))
+        self.gone_after.is_none() && (self.gone || self.later.is_empty() && self.host.is_idle(&self.core))
     }
 
     fn reset_host_side(&mut self, _bus: &dyn Bus) {
