@@ -2,10 +2,12 @@
 //! What driver and NIC agree on, generated from the definitions the RTL is generated from.
 //!
 //! * [`defs`]: verdicts, reasons, tables and entry layouts (`hw/defs/hashgate.toml`).
+//! * [`host`]: registers of the host interface (docs/host_interface.md).
 //! * [`registers`]: registers and typed access to them (`hw/regs/hashgate.rdl`), over any [`RegisterIo`].
 #![forbid(unsafe_code)]
 
 pub mod defs;
+pub mod host;
 pub mod registers;
 
 pub use registers::Registers;
