@@ -42,6 +42,16 @@ const VERILATOR_FLAGS: &[&str] = &[
     "-Wno-MULTIDRIVEN",
 ];
 
+/// Models of the NIC: name in HASHGATE_BUILDS, folder of its parameters, top of the RTL.
+const NICS: &[(&str, &str, &str)] = &[
+    ("512", "512", "hashgate_core"),
+    ("64", "64", "hashgate_core"),
+    ("nic512", "512", "hashgate_nic"),
+    ("nic64", "64", "hashgate_nic"),
+];
+/// Those that are compiled in unless HASHGATE_BUILDS says something else.
+const DEFAULT_BUILDS: &str = "512,64,nic64";
+
 /// Sizes of the binding table that are compiled in beside the cores.
 const TABLES: &[&str] = &["512", "65536"];
 
@@ -75,12 +85,12 @@ fn main() {
     let own = ["build.rs", "print.h"].map(|name| manifest.join(name));
     let stamp = stamp(&[&files(&rtl)[..], &files(&lint), &own].concat(), &site);
     let builds = builds();
-    for build in &builds {
+    for (build, parameters, top) in NICS.iter().filter(|nic| builds.iter().any(|build| build == nic.0)) {
         let folder = out.join(format!("verilated-{build}"));
         once(&folder, &stamp, || {
             cached(&cache.join(format!("{build}-{stamp}")), &folder, |made| {
-                let top = ["--top-module", "hashgate_core", "--trace-fst"];
-                verilate(&site, &rtl, &lint, build, &format!("Vhg{build}"), &top, None, made);
+                let prefix = if *top == "hashgate_core" { format!("Vhg{build}") } else { format!("V{build}") };
+                verilate(&site, &rtl, &lint, parameters, &prefix, &["--top-module", top, "--trace-fst"], None, made);
                 compile_model(&site, &manifest, build, made);
             });
         });
@@ -120,7 +130,7 @@ fn main() {
         });
         link(&folder, &format!("hashgate_host{bits}"));
     }
-    for build in ["512", "64"] {
+    for (build, ..) in NICS {
         println!("cargo::rustc-check-cfg=cfg(hashgate_build_{build})");
     }
     let folder = out.join("runtime");
@@ -159,13 +169,18 @@ fn watched(name: &str) -> Option<String> {
 }
 
 fn builds() -> Vec<String> {
-    let list = watched("HASHGATE_BUILDS").unwrap_or_else(|| "512,64".into());
+    let list = watched("HASHGATE_BUILDS").unwrap_or_else(|| DEFAULT_BUILDS.into());
     if list.trim() == "none" {
         return Vec::new();
     }
     let builds: Vec<String> = list.split(',').map(|build| build.trim().to_owned()).collect();
     for build in &builds {
-        assert!(build == "512" || build == "64", "HASHGATE_BUILDS=\"{list}\": write 512, 64, 512,64 or none");
+        let names: Vec<_> = NICS.iter().map(|nic| nic.0).collect();
+        assert!(
+            names.contains(&build.as_str()),
+            "HASHGATE_BUILDS=\"{list}\": write some of {} or none",
+            names.join(",")
+        );
     }
     builds
 }
@@ -393,9 +408,9 @@ fn compile_runtime(site: &Path, manifest: &Path, folder: &Path) {
 fn compile_shim(site: &Path, manifest: &Path, builds: &[String], models: &[PathBuf], folder: &Path) {
     let mut compiler = compiler(site, manifest, folder);
     compiler.warnings(true).include(manifest).file(manifest.join("shim.cpp"));
-    for build in ["512", "64"] {
+    for (build, ..) in NICS {
         let compiled_in = builds.iter().any(|b| b == build);
-        compiler.define(&format!("HG_BUILD_{build}"), if compiled_in { "1" } else { "0" });
+        compiler.define(&format!("HG_BUILD_{}", build.to_uppercase()), if compiled_in { "1" } else { "0" });
     }
     for model in models {
         compiler.include(model);
