@@ -40,6 +40,8 @@ pub struct Region {
     pub read: u64,
     /// Cycle in which the NIC took the last response to a write.
     pub answered: u64,
+    /// First address behind all that was written.
+    pub written: u64,
 }
 
 /// How fast the memory is.
@@ -233,7 +235,7 @@ impl Memory {
     pub fn offer(&mut self, start: u64, length: u64, access: Access) {
         let end = start + length;
         assert!(length > 0 && self.overlapping(start, end).is_none(), "{start:#x}..{end:#x} is in use");
-        self.regions.insert(start, Region { end, access, pending: 0, read: 0, answered: 0 });
+        self.regions.insert(start, Region { end, access, pending: 0, read: 0, answered: 0, written: start });
     }
 
     /// Takes a region back. A burst under way in it is an error of the NIC.
@@ -244,6 +246,14 @@ impl Memory {
         let region = self.regions.remove(&start).unwrap_or_else(|| panic!("no region at {start:#x}"));
         assert!(region.pending == 0, "cycle {}: {} bursts are under way at {start:#x}, which is done", self.cycle, region.pending);
         region
+    }
+
+    /// Changes what the NIC may do with a region.
+    ///
+    /// # Panics
+    /// If there is no such region.
+    pub fn set_access(&mut self, start: u64, access: Access) {
+        self.regions.get_mut(&start).unwrap_or_else(|| panic!("no region at {start:#x}")).access = access;
     }
 
     /// A region, if there is one that starts there.
@@ -531,7 +541,9 @@ impl Memory {
             let Some((region, fault)) = inside.map(|(start, region)| (start, region.access == Access::Fault)) else {
                 panic!("cycle {}: write of {address:#x}..{end:#x}, which the host did not offer: {request:x?}", self.cycle);
             };
-            self.regions.get_mut(&region).expect("it was found").pending += 1;
+            let used = self.regions.get_mut(&region).expect("it was found");
+            used.pending += 1;
+            used.written = used.written.max(end);
             let due = self.due(self.writes.back().map_or(0, |write| write.due));
             let applied = Applied { address, length: bytes.len() as u64, asked, visible: 0 };
             self.writes.push_back(Write { bytes, applied, due, region, fault });
@@ -581,51 +593,8 @@ mod tests {
         HostOut { m_arvalid: 1, m_araddr: address, m_arlen: len, m_arsize: 6, m_arburst: 1, m_rready: 1, ..HostOut::default() }
     }
 
-    const IDLE: HostOut = HostOut { m_bready: 1, m_rready: 1, ..zero() };
-
-    const fn zero() -> HostOut {
-        // SAFETY-free zero: every field is a number.
-        HostOut {
-            awready: 0,
-            wready: 0,
-            bvalid: 0,
-            bresp: 0,
-            arready: 0,
-            rvalid: 0,
-            rresp: 0,
-            rdata: 0,
-            rx_ready: 0,
-            tx_valid: [0; 2],
-            tx_last: [0; 2],
-            tx_port: [0; 2],
-            tx_keep: [0; 2],
-            tx_data: [[0; 64]; 2],
-            event_pop: 0,
-            event_enable: 0,
-            mover: 0,
-            mover_write: 0,
-            mover_id: 0,
-            mover_active: 0,
-            mover_address: 0,
-            mover_data: 0,
-            m_awvalid: 0,
-            m_awlen: 0,
-            m_awsize: 0,
-            m_awburst: 0,
-            m_awaddr: 0,
-            m_wvalid: 0,
-            m_wlast: 0,
-            m_wstrb: 0,
-            m_wdata: [0; 64],
-            m_bready: 0,
-            m_arvalid: 0,
-            m_arlen: 0,
-            m_arsize: 0,
-            m_arburst: 0,
-            m_araddr: 0,
-            m_rready: 0,
-            interrupt_req: 0,
-        }
+    fn idle() -> HostOut {
+        HostOut { m_bready: 1, m_rready: 1, ..HostOut::default() }
     }
 
     fn refused(rule: &str, act: impl FnOnce(&mut Memory, u64)) {
@@ -640,7 +609,7 @@ mod tests {
         let (mut memory, start) = memory();
         cycle(&mut memory, &write(start + 64, 0xf0));
         for passed in 0..20 {
-            let input = cycle(&mut memory, &IDLE);
+            let input = cycle(&mut memory, &idle());
             let there = memory.get(start + 68, 4) == [7; 4];
             assert_eq!(there, passed >= 4, "cycle {passed}");
             assert_eq!(input.m_bvalid != 0, passed == 4, "cycle {passed}");
@@ -659,7 +628,7 @@ mod tests {
         cycle(&mut memory, &read(start + 4160 + 8, 1));
         let mut got = Vec::new();
         for _ in 0..20 {
-            let input = cycle(&mut memory, &IDLE);
+            let input = cycle(&mut memory, &idle());
             if input.m_rvalid != 0 {
                 got.push((input.m_rdata[0], input.m_rlast, input.m_rresp));
             }
@@ -677,7 +646,7 @@ mod tests {
         cycle(&mut memory, &read(hole, 1));
         let mut answers = Vec::new();
         for _ in 0..20 {
-            let input = cycle(&mut memory, &IDLE);
+            let input = cycle(&mut memory, &idle());
             answers.extend((input.m_bvalid != 0).then_some(input.m_bresp));
             answers.extend((input.m_rvalid != 0).then_some(input.m_rresp));
         }
@@ -691,29 +660,45 @@ mod tests {
         cycle(&mut memory, &read(start + 4096, 0));
         memory.stuck = true;
         for _ in 0..50 {
-            let input = cycle(&mut memory, &IDLE);
+            let input = cycle(&mut memory, &idle());
             assert_eq!((input.m_rvalid, input.m_arready, input.m_awready, input.m_wready), (0, 0, 0, 0));
         }
         memory.stuck = false;
-        assert_eq!(cycle(&mut memory, &IDLE).m_rvalid, 1);
+        assert_eq!(cycle(&mut memory, &idle()).m_rvalid, 1);
     }
 
     #[test]
     fn rules_are_checked() {
-        refused("across 4 KiB", |memory, start| drop(cycle(memory, &read(start + 8192 - 64, 1))));
-        refused("more than 256 bytes", |memory, start| drop(cycle(memory, &read(start + 4096, 4))));
+        refused("across 4 KiB", |memory, start| {
+            cycle(memory, &read(start + 8192 - 64, 1));
+        });
+        refused("more than 256 bytes", |memory, start| {
+            cycle(memory, &read(start + 4096, 4));
+        });
         refused("not INCR", |memory, start| {
             cycle(memory, &HostOut { m_arburst: 2, ..read(start + 4096, 0) });
         });
         refused("another size", |memory, start| {
             cycle(memory, &HostOut { m_arsize: 3, ..read(start + 4096, 0) });
         });
-        refused("did not offer", |memory, start| drop(cycle(memory, &read(start, 0))));
-        refused("did not offer", |memory, start| drop(cycle(memory, &write(start + 4096, 1))));
-        refused("did not offer", |memory, start| drop(cycle(memory, &write(start + 8192, 1))));
-        refused("with a gap", |memory, start| drop(cycle(memory, &write(start, 5))));
-        refused("below the address", |memory, start| drop(cycle(memory, &write(start + 1, 1))));
-        refused("write of nothing", |memory, start| drop(cycle(memory, &write(start, 0))));
+        refused("did not offer", |memory, start| {
+            cycle(memory, &read(start, 0));
+        });
+        refused("did not offer", |memory, start| {
+            cycle(memory, &write(start + 4096, 1));
+        });
+        refused("did not offer", |memory, start| {
+            cycle(memory, &write(start + 8192, 1));
+        });
+        refused("with a gap", |memory, start| {
+            cycle(memory, &write(start, 5));
+        });
+        refused("below the address", |memory, start| {
+            cycle(memory, &write(start + 1, 1));
+        });
+        refused("write of nothing", |memory, start| {
+            cycle(memory, &write(start, 0));
+        });
         refused("WLAST", |memory, start| {
             cycle(memory, &HostOut { m_awlen: 1, ..write(start, 1) });
         });
