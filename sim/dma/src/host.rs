@@ -351,6 +351,17 @@ impl Bench {
         drops
     }
 
+    /// The same of all receive rings.
+    #[track_caller]
+    pub fn drops_of_all(&mut self) -> [Drops; RECEIVE] {
+        std::array::from_fn(|ring| self.drops(ring))
+    }
+
+    /// Frames that the core has given count as dropped from now on.
+    pub fn forget_frames(&mut self) {
+        self.sent.iter_mut().for_each(VecDeque::clear);
+    }
+
     /// Sets the queue of a reason.
     #[track_caller]
     pub fn set_reason_queue(&mut self, reason: usize, queue: u8) {
