@@ -3,11 +3,14 @@
 //!
 //! * [`defs`]: verdicts, reasons, tables and entry layouts (`hw/defs/hashgate.toml`).
 //! * [`registers`]: registers and typed access to them (`hw/regs/hashgate.rdl`), over any [`RegisterIo`].
+//! * [`host_registers`]: the same for the host interface (`hw/regs/host.rdl`): rings, DMA and interrupts.
 #![forbid(unsafe_code)]
 
 pub mod defs;
+pub mod host_registers;
 pub mod registers;
 
+pub use host_registers::HostRegisters;
 pub use registers::Registers;
 
 /// How registers are reached: a mapped BAR, a socket, a simulated NIC.
