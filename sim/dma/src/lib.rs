@@ -12,12 +12,14 @@ pub mod measure;
 mod memory;
 mod monitor;
 mod random;
+mod stand_in;
 
 pub use bench::{Bench, Frame};
 pub use hashgate_verilated_sys::HostModel;
 pub use host::{Completion, Drops, Kind, MoverAnswer, Ring, reg};
 pub use memory::{Access, Memory, Region, Timing, Traffic};
 pub use random::{Random, seed};
+pub use stand_in::{Bug, StandIn};
 
 /// Bits of a beat of the builds.
 pub const WIDTHS: [u32; 2] = HostModel::WIDTHS;

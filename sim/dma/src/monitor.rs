@@ -25,7 +25,9 @@ struct Vector {
 #[derive(Default)]
 pub(crate) struct Interrupts {
     vectors: [Vector; RINGS],
+    /// Requests in the cycle before, and those that were acknowledged in it.
     before: u16,
+    acked_before: u16,
     acked: u16,
     /// Cycles and vectors of requests.
     pub log: Vec<(u64, usize)>,
@@ -36,8 +38,11 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    pub(crate) fn acknowledge(&mut self, _cycle: u64, random: &mut Random) -> u16 {
-        self.acked = if self.hold || self.before == 0 { 0 } else { self.before & random.next() as u16 };
+    /// Acknowledgements of this cycle, at random.
+    pub(crate) fn acknowledge(&mut self, random: &mut Random) -> u16 {
+        self.acked_before = self.acked;
+        let waiting = self.before & !self.acked;
+        self.acked = if self.hold || waiting == 0 { 0 } else { waiting & random.next() as u16 };
         self.acked
     }
 
@@ -72,8 +77,8 @@ impl Bench {
     pub(crate) fn observe_interrupts(&mut self) {
         let requests = self.output.interrupt_req;
         let before = self.interrupts.before;
-        let lost = before & !self.interrupts.acked & !requests;
-        let again = before & self.interrupts.acked;
+        let again = before & self.interrupts.acked_before;
+        let lost = before & !again & !requests;
         self.interrupts.before = requests;
         if self.resetting {
             return;

@@ -33,7 +33,13 @@ fn lengths_to_try(bench: &mut Bench) -> Vec<usize> {
 /// Gives frames without ever running out of buffers, and waits for all of them.
 fn deliver(bench: &mut Bench, ring: usize, lengths: &[usize]) {
     for &length in lengths {
-        bench.until("a completion", |bench| bench.ring(ring).outstanding() > bench.to_give() as u64 + 8 || bench.post(ring, 8) > 0);
+        bench.until("a completion", |bench| {
+            let claimed = bench.given[ring] + bench.to_give() as u64;
+            bench.ring(ring).posted > claimed + 8 || {
+                bench.post(ring, 8);
+                false
+            }
+        });
         let frame = bench.any_frame(length);
         bench.give(hashgate_dma_sim::Frame { control: false, queue: ring as u8, reason: 1, bucket: 0, ..frame });
         bench.until("the core", |bench| bench.to_give() < 4);
