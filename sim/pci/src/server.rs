@@ -9,6 +9,7 @@ use hashgate_vfio_user::protocol::{
     REGIONS, UNMAP_ALL, command, flag, irq,
 };
 use hashgate_vfio_user::{Channel, Message};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 const MESSAGES: usize = 64;
 /// How long a client may leave an answer unread.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Drivers that wait to be told that another one is served; more are just closed.
+const REFUSED: usize = 16;
 /// Mappings that a client may have.
 const MAPPINGS: usize = 65536;
 
@@ -34,6 +37,8 @@ pub struct VfioUserServer<F> {
     listener: UnixListener,
     path: PathBuf,
     client: Option<Client>,
+    /// Drivers that came while it was served; they are told when they speak.
+    refused: VecDeque<(Channel, Instant)>,
     /// Why the last client was let go, if it did not just close.
     complaint: Option<String>,
 }
@@ -66,12 +71,21 @@ impl<F: Function + 'static> VfioUserServer<F> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("socket {}: {error}", path.display()));
         let listener = UnixListener::bind(path).map_err(named)?;
         listener.set_nonblocking(true)?;
-        Ok(VfioUserServer { device, listener, path: path.to_owned(), client: None, complaint: None })
+        Ok(VfioUserServer {
+            device,
+            listener,
+            path: path.to_owned(),
+            client: None,
+            refused: VecDeque::new(),
+            complaint: None,
+        })
     }
 
     /// What to wait on before [`VfioUserServer::work`] is called again.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [self.listener.as_fd()].into_iter().chain(self.client.as_ref().map(|client| client.channel.as_fd()))
+        let client = self.client.as_ref().map(|client| client.channel.as_fd());
+        let refused = self.refused.iter().map(|(channel, _)| channel.as_fd());
+        [self.listener.as_fd()].into_iter().chain(client).chain(refused)
     }
 
     /// Somebody is connected.
@@ -90,6 +104,7 @@ impl<F: Function + 'static> VfioUserServer<F> {
     /// Those of the listening socket. What a client does wrong ends that client only.
     pub fn work(&mut self) -> io::Result<bool> {
         self.accept()?;
+        self.refuse();
         let mut handled = 0;
         while handled < MESSAGES {
             let Some(client) = &mut self.client else { break };
@@ -117,16 +132,29 @@ impl<F: Function + 'static> VfioUserServer<F> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let mut channel = Channel::new(socket)?;
+            let channel = Channel::new(socket)?;
             if self.client.is_none() {
                 self.client = Some(Client { channel, agreed: false, mappings: 0 });
-                continue;
+            } else {
+                self.refused.push_back((channel, Instant::now() + PATIENCE));
+                self.refused.truncate(REFUSED);
             }
-            // One driver at a time. This is the answer to what it will send first.
-            let flags = flag::REPLY | flag::ERROR;
-            let busy = Header { command: command::VERSION, flags, error: protocol::EBUSY, ..Header::default() };
-            let _ = channel.send(busy, &[], &[], Instant::now() + PATIENCE);
         }
+    }
+
+    /// One driver at a time: others get their first message answered with an error.
+    fn refuse(&mut self) {
+        let now = Instant::now();
+        self.refused.retain_mut(|(channel, deadline)| match channel.receive() {
+            Ok(None) => now < *deadline,
+            Ok(Some(message)) => {
+                let busy = Header { flags: flag::REPLY | flag::ERROR, error: protocol::EBUSY, ..message.header };
+                // Whoever does not read it will notice the end.
+                let _ = channel.send(busy, &[], &[], now);
+                false
+            }
+            Err(_) => false,
+        });
     }
 
     /// The client is gone, or has to go.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A small function for the tests: it copies memory and tells when it is done.
+#![allow(dead_code, reason = "not every test file has use for all of it")]
 
 use hashgate_device::{PciDevice, Width, config};
 use hashgate_pci_sim::{Bus, Function, InProcess, VfioUserServer};
@@ -146,7 +147,6 @@ fn serve(mut server: VfioUserServer<Copier>, device: &InProcess<Copier>, stop: &
 }
 
 /// A path that nobody serves.
-#[allow(dead_code, reason = "not every test file has use for it")]
 pub fn nowhere() -> &'static Path {
     Path::new("/nonexistent/hashgate.sock")
 }
