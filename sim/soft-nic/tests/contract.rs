@@ -115,14 +115,13 @@ fn impossible_frames_to_send_are_skipped() {
     bench.enable(DATA_TX);
     let address = IOVA as u32 + BUFFERS as u32 + 3;
     bench.memory.write_bytes(BUFFERS + 3, &[7; 100]);
-    let whats = [13, 14 | 1 << 16, 9023, 60 | 1 << 17, 60];
+    let whats = [13, 14 | 1 << 16, 9023, 0, 60];
     for (n, what) in whats.into_iter().enumerate() {
         bench.descriptor(16 * n, &[address, 0, what, 0]);
     }
-    bench.descriptor(16 * 5, &[address, 0, 60, 1]);
-    bench.doorbell(DATA_TX, 6);
+    bench.doorbell(DATA_TX, 5);
     bench.settle();
-    assert_eq!((bench.answer(0), bench.read(TX_BAD)), (6, 4));
+    assert_eq!((bench.answer(0), bench.read(TX_BAD)), (5, 3));
     let sent: Vec<_> = std::iter::from_fn(|| bench.device.nic().take_sent()).collect();
     assert_eq!(sent.iter().map(|sent| (sent.bytes.len(), sent.port)).collect::<Vec<_>>(), [(14, 1), (60, 0)]);
     assert!(sent.iter().all(|sent| sent.bytes.iter().all(|byte| *byte == 7)));
@@ -185,21 +184,20 @@ fn bad_commands_of_the_mover_have_a_status() {
     bench.enable(MOVER);
     let address = IOVA as u32 + BUFFERS as u32;
     let good = [1 | 6 << 8, 0, 16, 0, address, 0, 0, 0];
-    let mut commands = vec![good; 9];
+    let mut commands = vec![good; 8];
     commands[1][0] = 3 | 6 << 8;
     commands[2][0] = 1 | 13 << 8;
     commands[3][2] = 0;
     commands[4][2] = (1 << 20) + 1;
     commands[5][4] += 4;
-    commands[6][7] = 1;
-    commands[7][1] = 1 << 20;
+    commands[6][1] = 1 << 20;
     for (n, command) in commands.iter().enumerate() {
         bench.descriptor(32 * n, command);
     }
-    bench.doorbell(MOVER, 9);
+    bench.doorbell(MOVER, 8);
     bench.settle();
-    let status: Vec<u32> = (0..9).map(|n| bench.answer(16 * n)).collect();
-    assert_eq!(status, [0, 0x1_0001, 0x1_0002, 0x1_0003, 0x1_0004, 0x1_0005, 0x1_0006, 0x1_0007, 8]);
+    let status: Vec<u32> = (0..8).map(|n| bench.answer(16 * n)).collect();
+    assert_eq!(status, [0, 0x1_0001, 0x1_0002, 0x1_0003, 0x1_0004, 0x1_0005, 0x1_0006, 7]);
     assert_eq!(bench.answer(4), crc32fast::hash(&[0; 64]));
 }
 
