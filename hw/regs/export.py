@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the Rust access layer and the reference pages from hashgate.rdl.
+"""Makes the Rust access layer and the reference pages from a register description.
 
 Usage: export.py RDL RUST MARKDOWN HTML     (called by generate.sh, which also makes the register block)
 
 The Rust code has no `unsafe` and needs no crate: a register with one field that starts at bit 0 is a plain number (or bool),
-one with several fields a struct; arrays take an index; 64-bit registers are read and written low word first.
+one with several fields a struct; arrays take an index; 64-bit registers are read and written low word first. A 64-bit register
+with the fields `low` and `high` (each takes effect on its own, which saves the register block a buffer) is a plain number too.
 """
 
 import html
@@ -18,7 +19,12 @@ from systemrdl.node import RegfileNode
 from systemrdl.rdltypes import OnWriteType
 
 RUST_WIDTH = 120
-NOTE = "Made by hw/regs/generate.sh from hw/regs/hashgate.rdl; do not edit."
+
+# What differs between the descriptions: name of the Rust type, offset of the first register in BAR 0, where the meaning is told.
+PAGES = {
+    "hashgate": ("Registers", 0x0000, "Meaning: [dataplane](../dataplane.md). Tables behind TABLE_DATA: [tables](tables.md)."),
+    "host": ("HostRegisters", 0x1000, "Meaning: [host interface](../host_interface.md)."),
+}
 
 
 @dataclass
@@ -82,8 +88,8 @@ def access(node):
     return "rw" if node.is_sw_readable else "wo"
 
 
-def collect(rdl):
-    """All registers in order of their addresses."""
+def collect(rdl, base):
+    """All registers in order of their addresses, which begin at `base`."""
     compiler = RDLCompiler()
     compiler.compile_file(str(rdl))
     top = compiler.elaborate().top
@@ -96,7 +102,7 @@ def collect(rdl):
             sys.exit(f"{node.get_path()}: array of arrays; the access layer knows one index, use one dimension")
         prefix = "" if group is None else f"{group.inst_name}_"
         title = node.get_property("name") if group is None else f"{group.get_property('name')}.{node.get_property('name')}"
-        offset = node.raw_address_offset + (group.raw_address_offset if group is not None else 0)
+        offset = base + node.raw_address_offset + (group.raw_address_offset if group is not None else 0)
         register = Register(
             path=prefix + node.inst_name,
             title=title,
@@ -111,6 +117,9 @@ def collect(rdl):
         )
         for f in node.fields():
             register.fields.append(Field(f.inst_name, f.lsb, f.width, access(f), one_line(f.get_property("desc")), f.get_property("reset")))
+        if register.width == 64 and [f.name for f in register.fields] == ["low", "high"]:
+            low, high = register.fields
+            register.fields = [Field("value", 0, 64, low.access, "Both words.", (low.reset or 0) | (high.reset or 0) << 32)]
         register.constant = register.constant and not any(f.get_property("counter") for f in node.fields())
         registers.append(register)
 
@@ -216,8 +225,8 @@ def rust_methods(register):
     return lines
 
 
-def make_rust(top, registers):
-    lines = ["// SPDX-License-Identifier: Apache-2.0", f"//! {one_line(top.get_property('desc'))}", "//!", f"//! {NOTE}", ""]
+def make_rust(top, registers, name, note):
+    lines = ["// SPDX-License-Identifier: Apache-2.0", f"//! {one_line(top.get_property('desc'))}", "//!", f"//! {note}", ""]
     lines[1:2] = [line.replace("///", "//!", 1) for line in doc_lines("", one_line(top.get_property("desc")))]
     lines += ["use crate::RegisterIo;", "", "/// Byte offsets in BAR 0; of arrays that of the first.", "pub mod offset {"]
     for r in registers:
@@ -230,8 +239,8 @@ def make_rust(top, registers):
     for r in registers:
         if not r.plain:
             lines += rust_struct(r)
-    lines += ["/// The registers, reached through `io`.", "#[derive(Clone, Debug)]", "pub struct Registers<IO> {", "    io: IO,", "}", ""]
-    lines += ["impl<IO: RegisterIo> Registers<IO> {", "    /// Registers behind `io`, whose offset 0 is that of BAR 0.", "    pub const fn new(io: IO) -> Self {"]
+    lines += ["/// The registers, reached through `io`.", "#[derive(Clone, Debug)]", f"pub struct {name}<IO> {{", "    io: IO,", "}", ""]
+    lines += [f"impl<IO: RegisterIo> {name}<IO> {{", "    /// Registers behind `io`, whose offset 0 is that of BAR 0.", "    pub const fn new(io: IO) -> Self {"]
     lines += ["        Self { io }", "    }", "", "    /// What the registers are reached through.", "    pub const fn io(&self) -> &IO {", "        &self.io", "    }", ""]
     lines += ["    fn read64(&self, offset: usize) -> u64 {", "        let low = self.io.read32(offset);"]
     lines += ["        u64::from(self.io.read32(offset + 4)) << 32 | u64::from(low)", "    }", ""]
@@ -250,9 +259,9 @@ def where(register):
     return text if register.count is None else f"{text} + 0x{register.stride:02X} i, i < {register.count}"
 
 
-def make_markdown(top, registers):
-    lines = ["# Registers", "", one_line(top.get_property("desc")), ""]
-    lines += [f"{NOTE} Meaning: [dataplane](../dataplane.md). Tables behind TABLE_DATA: [tables](tables.md).", ""]
+def make_markdown(top, registers, meaning, note):
+    lines = [f"# {top.get_property('name').removeprefix('Hashgate ').capitalize()}", "", one_line(top.get_property("desc")), ""]
+    lines += [f"{note} {meaning}", ""]
     lines += ["| offset | register | bits | what |", "| --- | --- | --: | --- |"]
     for r in registers:
         first = r.doc.split(". ")[0].rstrip(".")
@@ -309,8 +318,8 @@ def bit_picture(register):
     return '<table class="bits">' + "".join(rows) + "</table>"
 
 
-def make_html(top, registers):
-    lines = ["<!DOCTYPE html>", f"<!-- SPDX-License-Identifier: Apache-2.0. {NOTE} -->", '<html lang="en"><head><meta charset="utf-8">',
+def make_html(top, registers, note):
+    lines = ["<!DOCTYPE html>", f"<!-- SPDX-License-Identifier: Apache-2.0. {note} -->", '<html lang="en"><head><meta charset="utf-8">',
              f"<title>{html.escape(top.get_property('name'))}</title><style>{STYLE}</style></head><body>",
              f"<h1>{html.escape(top.get_property('name'))}</h1>", f"<p>{rich(one_line(top.get_property('desc')))}</p>"]
     lines += ["<table><tr><th>offset</th><th>register</th><th>bits</th><th>what</th></tr>"]
@@ -333,10 +342,12 @@ def main():
     if len(sys.argv) != 5:
         sys.exit(__doc__)
     rdl, rust, markdown, page = map(Path, sys.argv[1:])
-    top, registers = collect(rdl)
-    rust.write_text(make_rust(top, registers))
-    markdown.write_text(make_markdown(top, registers))
-    page.write_text(make_html(top, registers))
+    name, base, meaning = PAGES[rdl.stem]
+    note = f"Made by hw/regs/generate.sh from hw/regs/{rdl.name}; do not edit."
+    top, registers = collect(rdl, base)
+    rust.write_text(make_rust(top, registers, name, note))
+    markdown.write_text(make_markdown(top, registers, meaning, note))
+    page.write_text(make_html(top, registers, note))
 
 
 if __name__ == "__main__":

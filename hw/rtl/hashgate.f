@@ -12,6 +12,8 @@ common/frame_select.sv
 common/table_ram.sv
 generated/hashgate_regs_pkg.sv
 generated/hashgate_regs.sv
+generated/hashgate_host_regs_pkg.sv
+generated/hashgate_host_regs.sv
 registers/axil_port.sv
 registers/table_access.sv
 registers/table_check.sv
@@ -79,4 +81,5 @@ host/host_tx_classify.sv
 host/host_tx_patch.sv
 host/host_tx_join.sv
 host/host_transmit.sv
+host/dma/host_interface.sv
 hashgate_core.sv

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "failure.h"
 #include "verilated.h"
 #include "verilated_fst_c.h"
 #if HG_BUILD_512
@@ -60,11 +61,10 @@ struct hg_nic {
     virtual void skip_time(uint64_t nanoseconds) = 0;
 };
 
-namespace {
-
-// Where the failure of the model that this thread is working on goes, for the callbacks below, and what it has printed in this step.
 thread_local std::string *current_failure = nullptr;
 thread_local std::string printed;
+
+namespace {
 
 void fail(const std::string &why, const char *file, int line) {
     if (!current_failure->empty()) return;  // the first one is the cause

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where things are in the second page of BAR 0: the registers of the host interface, as docs/host_interface.md has them.
+//! Numbers of the host interface, docs/host_interface.md: rings by name, and the generated offsets of its registers ring by ring.
+
+use crate::host_registers::{offset, reset};
+
+pub use crate::host_registers::offset::{
+    FAULT_ADDRESS, HOST_BUILD, HOST_ID, HOST_RESET, HOST_STATUS, REASON_QUEUE, RING_FAULT, RING_RUNNING, SPREAD, TX_BAD,
+};
 
 /// Bytes of BAR 0: the page of the core and that of the host interface.
 pub const BAR0_BYTES: usize = 0x2000;
@@ -22,68 +28,83 @@ pub const VECTORS: usize = 16;
 /// Vector of faults.
 pub const FAULT_VECTOR: usize = 15;
 /// Value of [`HOST_ID`]: "HGDM" in ASCII.
-pub const ID: u32 = 0x4847_444d;
+pub const ID: u32 = reset::HOST_ID;
 /// Value of [`HOST_BUILD`] of this interface.
-pub const BUILD: u32 = (VECTORS << 16 | RINGS << 8 | DATA_QUEUES) as u32;
+pub const BUILD: u32 = reset::HOST_BUILD;
 
-/// Identifies the host interface.
-pub const HOST_ID: usize = 0x1000;
-/// Bits 7:0 data receive rings, 15:8 rings, 23:16 vectors.
-pub const HOST_BUILD: usize = 0x1004;
-/// Bit 0: write 1 to reset the host side.
-pub const HOST_RESET: usize = 0x1008;
-/// State: `STATUS_...`.
-pub const HOST_STATUS: usize = 0x100c;
 /// Bit of [`HOST_STATUS`]: a reset of the host side is under way.
 pub const STATUS_RESETTING: u32 = 1;
 /// Bit of [`HOST_STATUS`]: memory does not answer.
 pub const STATUS_STUCK: u32 = 2;
 /// Bit of [`HOST_STATUS`]: transfers are under way.
 pub const STATUS_BUSY: u32 = 4;
-/// Bit per halted ring; write 1 to clear.
-pub const RING_FAULT: usize = 0x1010;
-/// Bit per ring that is enabled or has transfers under way.
-pub const RING_RUNNING: usize = 0x1014;
-/// Address of the first failed transfer, 64 bit.
-pub const FAULT_ADDRESS: usize = 0x1018;
-/// Transmit descriptors that were skipped; wraps.
-pub const TX_BAD: usize = 0x1020;
-/// First of 8 registers: a nibble per reason with its queue, 15 for none.
-pub const REASON_QUEUE: usize = 0x1040;
-/// First of 16 registers: a nibble with the queue for each value of bucket[6:0].
-pub const SPREAD: usize = 0x1080;
 
 /// Registers of a ring; they lie from [`ring`](fn@ring) on.
 pub mod ring {
+    use super::{FIRST_RING, offset};
+
     /// Bit 0: enable.
-    pub const CONTROL: usize = 0x00;
+    pub const CONTROL: usize = offset::RING_CONTROL - FIRST_RING;
     /// 3:0 `SIZE_LOG2`, 31:16 `BUFFER_BYTES` / 64.
-    pub const SIZE: usize = 0x04;
+    pub const SIZE: usize = offset::RING_SIZE - FIRST_RING;
     /// Address of the descriptors, 64 bit.
-    pub const BASE: usize = 0x08;
+    pub const BASE: usize = offset::RING_BASE - FIRST_RING;
     /// Address of the answers, 64 bit.
-    pub const ANSWERS: usize = 0x10;
+    pub const ANSWERS: usize = offset::RING_ANSWERS - FIRST_RING;
     /// Doorbell: index behind the last descriptor.
-    pub const PRODUCER: usize = 0x18;
+    pub const PRODUCER: usize = offset::RING_PRODUCER - FIRST_RING;
     /// Descriptors taken.
-    pub const CONSUMER: usize = 0x1c;
+    pub const CONSUMER: usize = offset::RING_CONSUMER - FIRST_RING;
     /// 23:0 holdoff in core clocks, 31:24 count.
-    pub const MODERATION: usize = 0x20;
+    pub const MODERATION: usize = offset::RING_MODERATION - FIRST_RING;
     /// 15:0 index, bit 16 arm.
-    pub const INTERRUPT: usize = 0x24;
+    pub const INTERRUPT: usize = offset::RING_INTERRUPT - FIRST_RING;
     /// Bit of [`INTERRUPT`] that arms.
     pub const ARM: u32 = 1 << 16;
     /// Frames that found no descriptor.
-    pub const DROPPED_FULL: usize = 0x28;
+    pub const DROPPED_FULL: usize = offset::RING_DROPPED_FULL - FIRST_RING;
     /// Frames that came while the ring was down.
-    pub const DROPPED_DOWN: usize = 0x2c;
+    pub const DROPPED_DOWN: usize = offset::RING_DROPPED_DOWN - FIRST_RING;
     /// Frames longer than a buffer.
-    pub const DROPPED_LONG: usize = 0x30;
+    pub const DROPPED_LONG: usize = offset::RING_DROPPED_LONG - FIRST_RING;
     /// Frames that were aborted.
-    pub const DROPPED_ABORTED: usize = 0x34;
+    pub const DROPPED_ABORTED: usize = offset::RING_DROPPED_ABORTED - FIRST_RING;
 }
+
+/// Offset of ring 0.
+const FIRST_RING: usize = offset::RING_CONTROL;
+/// Bytes from the registers of a ring to those of the next.
+const RING_STRIDE: usize = 0x40;
 
 /// Offset of the registers of ring `number`.
 pub const fn ring(number: usize) -> usize {
-    0x1400 + 0x40 * number
+    FIRST_RING + RING_STRIDE * number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HostRegisters, RegisterIo};
+    use std::cell::RefCell;
+
+    #[test]
+    fn rings_are_where_the_registers_are() {
+        #[derive(Default)]
+        struct Seen(RefCell<Vec<usize>>);
+        impl RegisterIo for Seen {
+            fn read32(&self, offset: usize) -> u32 {
+                self.0.borrow_mut().push(offset);
+                0
+            }
+            fn write32(&self, _: usize, _: u32) {}
+        }
+        let registers = HostRegisters::new(Seen::default());
+        let enabled = (0..RINGS).filter(|number| registers.ring_control(*number)).count();
+        assert_eq!(enabled, 0);
+        assert_eq!(
+            *registers.io().0.borrow(),
+            (0..RINGS).map(|number| ring(number) + ring::CONTROL).collect::<Vec<_>>()
+        );
+        assert_eq!(BUILD, (VECTORS << 16 | RINGS << 8 | DATA_QUEUES) as u32);
+    }
 }

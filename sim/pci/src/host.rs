@@ -168,8 +168,9 @@ impl Host {
         self.state().mappings.remove(&iova).is_some()
     }
 
-    /// Unmaps everything in a range that whole mappings fill; gives the bytes, or `None` and changes nothing if one lies across an end.
-    pub fn unmap_range(&self, iova: u64, bytes: u64) -> Option<u64> {
+    /// Unmaps everything in a range that whole mappings fill; gives how many they were and their bytes, or `None` and changes nothing
+    /// if one lies across an end.
+    pub fn unmap_range(&self, iova: u64, bytes: u64) -> Option<(usize, u64)> {
         let mut state = self.state();
         let end = iova.checked_add(bytes)?;
         if state.mappings.range(..iova).next_back().is_some_and(|(first, mapping)| first + mapping.bytes > iova) {
@@ -181,7 +182,7 @@ impl Host {
             return None;
         }
         inside.iter().for_each(|(first, _)| drop(state.mappings.remove(first)));
-        Some(inside.iter().map(|(_, bytes)| bytes).sum())
+        Some((inside.len(), inside.iter().map(|(_, bytes)| bytes).sum()))
     }
 
     /// Unmaps everything.

@@ -53,6 +53,11 @@ impl<F: Function + 'static> InProcess<F> {
         &self.shared.host
     }
 
+    /// Bytes of BAR 0.
+    pub fn bar0_bytes(&self) -> usize {
+        self.shared.bar0_bytes
+    }
+
     /// `steps` clock cycles.
     pub fn run(&self, steps: u64) {
         let mut function = self.shared.function();

@@ -8,8 +8,10 @@ mod config;
 mod function;
 mod host;
 mod in_process;
+mod server;
 
 pub use config::{BAR2_BYTES, PENDING_BITS, VECTORS};
 pub use function::{Bus, BusError, Function};
 pub use host::{DmaFault, FaultLog, FaultReason, Host, Sink};
 pub use in_process::InProcess;
+pub use server::VfioUserServer;

@@ -9,8 +9,10 @@ mod ffi {
     include!(concat!(env!("OUT_DIR"), "/shim.rs"));
 }
 
+mod host;
 mod table;
 
+pub use host::{HostIn, HostModel, HostOut};
 pub use table::{KEY_WORDS, TableIn, TableMemory, TableModel, TableOut};
 
 pub use ffi::{hg_beat as Beat, hg_in as In, hg_memory_in as MemoryIn, hg_memory_out as MemoryOut, hg_out as Out};
