@@ -82,6 +82,7 @@ struct Transfer {
     /// Bytes asked for, done, and of the burst under way.
     done: usize,
     burst: usize,
+    offered: bool,
     asked: bool,
     beat: usize,
     data_done: bool,
@@ -176,7 +177,7 @@ impl StandIn {
         }
         if self.resetting {
             self.waiting += 1;
-            let rests = self.transfer.as_ref().is_none_or(|t| !t.asked);
+            let rests = self.transfer.as_ref().is_none_or(|t| !t.offered);
             if rests {
                 self.transfer = None;
                 self.resetting = false;
@@ -403,7 +404,7 @@ impl StandIn {
 
     fn start(&mut self, write: bool, address: u64, bytes: Vec<u8>) {
         let transfer =
-            Transfer { write, address, bytes, done: 0, burst: 0, asked: false, beat: 0, data_done: false, failed: None, error: None };
+            Transfer { write, address, bytes, done: 0, burst: 0, offered: false, asked: false, beat: 0, data_done: false, failed: None, error: None };
         self.transfer = Some(transfer);
     }
 
@@ -420,6 +421,7 @@ impl StandIn {
         let end = if self.bug == Bug::BurstAcross4K { end } else { end.min(page) };
         t.burst = (end - address) as usize;
         let beats = (end - start).div_ceil(width);
+        t.offered = true;
         if t.write {
             if !t.asked {
                 (o.m_awvalid, o.m_awaddr, o.m_awlen) = (1, address, beats as u8 - 1);
@@ -448,7 +450,7 @@ impl StandIn {
                     t.error = Some(start);
                 }
                 t.done += t.burst;
-                (t.asked, t.data_done, t.beat) = (false, false, 0);
+                (t.offered, t.asked, t.data_done, t.beat) = (false, false, false, 0);
             }
         } else {
             if !t.asked {
@@ -470,7 +472,7 @@ impl StandIn {
                 t.beat += 1;
                 if i.m_rlast != 0 {
                     t.done += t.burst;
-                    (t.asked, t.beat) = (false, 0);
+                    (t.offered, t.asked, t.beat) = (false, false, 0);
                     t.error = t.failed;
                 }
             }
