@@ -81,7 +81,7 @@ pub struct SimNic {
     ingress: VecDeque<IngressStamp>,
     /// Frames received on the wires and not yet reported by an event.
     inside: u64,
-    /// Last cycle in which anything came out.
+    /// Last cycle in which anything went in or came out.
     active: u64,
     /// Of a NIC with the host interface.
     memory: Option<HostMemory>,
@@ -212,6 +212,9 @@ impl SimNic {
             memory.offer(self.cycle, bus, &mut self.input.memory);
         }
         for (port, sender) in self.wire_rx.iter_mut().enumerate() {
+            if sender.pending() > 0 {
+                self.active = self.cycle;
+            }
             if sender.offer(&mut self.input.wire_rx[port]) {
                 self.inside += 1;
                 self.ingress.push_back(IngressStamp { port: port as u8, first_beat_cycle: self.cycle });
@@ -222,6 +225,9 @@ impl SimNic {
         }
         self.input.host_rx_ready = self.host_ready.next().into();
         for (sender, beat) in self.host_tx.iter_mut().zip(&mut self.input.host_tx) {
+            if sender.pending() > 0 {
+                self.active = self.cycle;
+            }
             sender.offer(beat);
         }
         if let Err(error) = self.model.step(&self.input, &mut self.output) {
@@ -337,14 +343,9 @@ impl SimNic {
     /// As [`SimNic::run_until_idle`].
     pub fn run_until_idle_on(&mut self, max_cycles: u64, bus: &dyn Bus) -> Result<(), NotIdle> {
         let start = self.cycle;
-        let mut busy = start;
+        self.active = start;
         loop {
-            let sending = self.wire_rx.iter().chain(&self.host_tx).any(|sender| sender.pending() > 0);
-            if sending {
-                busy = self.cycle;
-            }
-            let quiet = self.cycle - busy.max(self.active);
-            if quiet >= LONG_QUIET_CYCLES || (self.inside == 0 && quiet >= QUIET_CYCLES) {
+            if self.is_idle() {
                 self.inside = 0;
                 return Ok(());
             }
@@ -353,6 +354,13 @@ impl SimNic {
             }
             self.step_on(bus);
         }
+    }
+
+    /// Whether all frames pushed have gone in, and nothing has come out or been asked of it for so long that nothing is left inside.
+    pub fn is_idle(&self) -> bool {
+        let sending = self.wire_rx.iter().chain(&self.host_tx).any(|sender| sender.pending() > 0);
+        let quiet = self.cycle - self.active;
+        !sending && (quiet >= LONG_QUIET_CYCLES || (self.inside == 0 && quiet >= QUIET_CYCLES))
     }
 
     /// Queues a frame to arrive at wire port `port`; the FCS is added if the build has it on the stream.
@@ -506,6 +514,8 @@ impl SimNic {
             }
             if self.output.bvalid != 0 {
                 self.input.bready = 0;
+                // It may have asked for something.
+                self.active = self.cycle;
                 return;
             }
         }
