@@ -12,6 +12,8 @@
 // Host out   `host_rx_*`: AXI4-Stream; the metadata is stable over the frame, tabort with the last beat takes the frame back.
 // Events     one per received frame, in order, when its last beat leaves the pipeline: the final verdict.
 // Registers  AXI4-Lite, 4 KiB, see hw/regs/hashgate.rdl.
+// Host side  for host_interface: the core's reset, NIC time, a client of the tables (see table_access), the queue of binding events (see csr). Without one the
+//            inputs are 0.
 // Latency    PIPELINE_LATENCY cycles from the first beat of a one-beat frame on the wire to its first beat to the host (one port).
 `resetall
 `default_nettype none
@@ -77,6 +79,23 @@ module hashgate_core
     output logic                         event_generation_o,  // of the tables that decided, parity of GENERATION
     output logic [1:0]                   event_found_o,       // live bindings that the frame found: 0 connection, 1 affinity
     output logic [1:0]                   event_refused_o,     // bindings that it would have made, had there been room
+    // host side
+    output logic                         reset_o,            // the core is in its reset
+    output logic [63:0]                  time_o,
+    input  wire logic                    mover_i,
+    input  wire logic                    mover_write_i,
+    input  wire table_e                  mover_id_i,
+    input  wire logic                    mover_active_i,
+    input  wire cfg_address_t            mover_address_i,
+    input  wire logic [31:0]             mover_data_i,
+    output logic                         mover_wait_o,
+    output logic                         mover_grant_o,
+    output logic                         mover_valid_o,
+    output logic [31:0]                  mover_data_o,
+    output logic                         binding_event_valid_o,
+    output logic [13:0][31:0]            binding_event_words_o,
+    input  wire logic                    binding_event_take_i,
+    input  wire logic                    binding_event_pop_i,
     // registers
     input  wire logic                    s_axil_awvalid_i,
     output logic                         s_axil_awready_o,
@@ -107,6 +126,7 @@ module hashgate_core
         else if (reset_count != '0) reset_count <= reset_count - 1'b1;
     end
     wire logic reset = reset_q;
+    assign reset_o = reset_q;
 
     // ---- registers and configuration bus ----------------------------------------------------------------------------------
     settings_t    settings;
@@ -136,7 +156,9 @@ module hashgate_core
         .s_axil_awvalid_i, .s_axil_awready_o, .s_axil_awaddr_i, .s_axil_wvalid_i, .s_axil_wready_o, .s_axil_wdata_i,
         .s_axil_wstrb_i, .s_axil_bvalid_o, .s_axil_bready_i, .s_axil_bresp_o, .s_axil_arvalid_i, .s_axil_arready_o,
         .s_axil_araddr_i, .s_axil_rvalid_o, .s_axil_rready_i, .s_axil_rdata_o, .s_axil_rresp_o,
-        .settings_o(settings), .full_reset_o(full_reset), .cfg_req_o(cfg), .cfg_rdata_i(cfg_rdata), .init_o(init),
+        .mover_i, .mover_write_i, .mover_id_i, .mover_active_i, .mover_address_i, .mover_data_i, .mover_wait_o, .mover_grant_o,
+        .mover_valid_o, .mover_data_o, .event_valid_o(binding_event_valid_o), .event_words_o(binding_event_words_o),
+        .event_take_i(binding_event_take_i), .event_pop_i(binding_event_pop_i), .time_o, .settings_o(settings), .full_reset_o(full_reset), .cfg_req_o(cfg), .cfg_rdata_i(cfg_rdata), .init_o(init),
         .gen_o(gen), .banks_o(banks), .lease_ok_o(lease_ok), .binding_reset_o(binding_reset),
         .binding_secret_o(binding_secret), .fast_now_o(fast_now), .slow_now_o(slow_now), .host_request_o(host_request),
         .host_answer_i(host_answer), .binding_event_valid_i(binding_event_valid), .binding_event_i(binding_event),

@@ -9,8 +9,9 @@
 //! * `HASHGATE_VENV`: Python environment with the tools, instead of `.tools/venv` of the checkout.
 //! * `HASHGATE_RTL`: folder instead of `hw/rtl`, for example with a bug put in on purpose.
 //! * `HASHGATE_BUILDS`: builds of the core to compile in, `512`, `64`, `512,64` (the default) or `none`; a missing one is an error at run
-//!   time. The binding table is always compiled in.
+//!   time. The binding table and the host interface are always compiled in.
 
+use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -41,8 +42,21 @@ const VERILATOR_FLAGS: &[&str] = &[
     "-Wno-MULTIDRIVEN",
 ];
 
+/// Models of the NIC: name in HASHGATE_BUILDS, folder of its parameters, top of the RTL.
+const NICS: &[(&str, &str, &str)] = &[
+    ("512", "512", "hashgate_core"),
+    ("64", "64", "hashgate_core"),
+    ("nic512", "512", "hashgate_nic"),
+    ("nic64", "64", "hashgate_nic"),
+];
+/// Those that are compiled in unless HASHGATE_BUILDS says something else.
+const DEFAULT_BUILDS: &str = "512,64,nic64";
+
 /// Sizes of the binding table that are compiled in beside the cores.
 const TABLES: &[&str] = &["512", "65536"];
+
+/// Widths of the host interface that are compiled in beside the cores.
+const HOSTS: &[&str] = &["512", "64"];
 
 fn main() {
     let manifest = PathBuf::from(var("CARGO_MANIFEST_DIR"));
@@ -59,7 +73,10 @@ fn main() {
         &lint,
         &manifest.join("shim.h"),
         &manifest.join("table.h"),
+        &manifest.join("host.h"),
+        &manifest.join("failure.h"),
         &manifest.join("shim.cpp"),
+        &manifest.join("host_shim.cpp"),
         &manifest.join("print.h"),
     ] {
         println!("cargo::rerun-if-changed={}", path.display());
@@ -68,12 +85,12 @@ fn main() {
     let own = ["build.rs", "print.h"].map(|name| manifest.join(name));
     let stamp = stamp(&[&files(&rtl)[..], &files(&lint), &own].concat(), &site);
     let builds = builds();
-    for build in &builds {
+    for (build, parameters, top) in NICS.iter().filter(|nic| builds.iter().any(|build| build == nic.0)) {
         let folder = out.join(format!("verilated-{build}"));
         once(&folder, &stamp, || {
             cached(&cache.join(format!("{build}-{stamp}")), &folder, |made| {
-                let top = ["--top-module", "hashgate_core", "--trace-fst"];
-                verilate(&site, &rtl, &lint, build, &format!("Vhg{build}"), &top, made);
+                let prefix = if *top == "hashgate_core" { format!("Vhg{build}") } else { format!("V{build}") };
+                verilate(&site, &rtl, &lint, parameters, &prefix, &["--top-module", top, "--trace-fst"], None, made);
                 compile_model(&site, &manifest, build, made);
             });
         });
@@ -91,13 +108,29 @@ fn main() {
         once(&folder, &table_stamp, || {
             cached(&cache.join(format!("table{size}-{table_stamp}")), &folder, |made| {
                 let top = ["--top-module", "binding_table", &format!("-GSESSIONS={size}")];
-                verilate(&site, &rtl, &lint, "512", &format!("Vtable{size}"), &top, made);
+                verilate(&site, &rtl, &lint, "512", &format!("Vtable{size}"), &top, None, made);
                 compile_model(&site, &manifest, &format!("table{size}"), made);
             });
         });
         link(&folder, &format!("hashgate_table{size}"));
     }
-    for build in ["512", "64"] {
+    // The host interface alone, in the hashes of what it is made of.
+    let parts = sources_of(&rtl, "host_interface");
+    let configs = HOSTS.iter().map(|bits| rtl.join(format!("config/{bits}/hashgate_cfg_pkg.sv")));
+    let inputs = [&parts[..], &configs.collect::<Vec<_>>(), &headers(&rtl), &own].concat();
+    let host_stamp = self::stamp(&inputs, &site);
+    for bits in HOSTS {
+        let folder = out.join(format!("verilated-host{bits}"));
+        once(&folder, &host_stamp, || {
+            cached(&cache.join(format!("host{bits}-{host_stamp}")), &folder, |made| {
+                let top = ["--top-module", "host_interface", "--trace-fst", "+incdir+common"];
+                verilate(&site, &rtl, &lint, bits, &format!("Vhost{bits}"), &top, Some(&parts), made);
+                compile_model(&site, &manifest, &format!("host{bits}"), made);
+            });
+        });
+        link(&folder, &format!("hashgate_host{bits}"));
+    }
+    for (build, ..) in NICS {
         println!("cargo::rustc-check-cfg=cfg(hashgate_build_{build})");
     }
     let folder = out.join("runtime");
@@ -106,7 +139,8 @@ fn main() {
     });
     link(&folder, "hashgate_runtime");
     let folder = out.join("shim");
-    let shim = stamp_of_shim(&manifest, &format!("{stamp} {table_stamp}"), &builds);
+    let shim = format!("{stamp} {table_stamp} {builds:?}");
+    let shim = stamp_of_files(&manifest, &shim, &["shim.h", "table.h", "host.h", "failure.h", "shim.cpp"]);
     once(&folder, &shim, || {
         let tables = TABLES.iter().map(|size| out.join(format!("verilated-table{size}")));
         let models: Vec<_> = builds.iter().map(|build| out.join(format!("verilated-{build}"))).chain(tables).collect();
@@ -115,6 +149,10 @@ fn main() {
     });
     fs::copy(folder.join("shim.rs"), out.join("shim.rs")).expect("OUT_DIR can be written");
     link(&folder, "hashgate_shim");
+    let folder = out.join("host-shim");
+    let shim = stamp_of_files(&manifest, &host_stamp, &["host.h", "failure.h", "host_shim.cpp"]);
+    once(&folder, &shim, || compile_host_shim(&site, &manifest, &out, &folder));
+    link(&folder, "hashgate_host_shim");
     for library in ["z", "lz4", "stdc++"] {
         println!("cargo::rustc-link-lib=dylib={library}");
     }
@@ -131,13 +169,18 @@ fn watched(name: &str) -> Option<String> {
 }
 
 fn builds() -> Vec<String> {
-    let list = watched("HASHGATE_BUILDS").unwrap_or_else(|| "512,64".into());
+    let list = watched("HASHGATE_BUILDS").unwrap_or_else(|| DEFAULT_BUILDS.into());
     if list.trim() == "none" {
         return Vec::new();
     }
     let builds: Vec<String> = list.split(',').map(|build| build.trim().to_owned()).collect();
     for build in &builds {
-        assert!(build == "512" || build == "64", "HASHGATE_BUILDS=\"{list}\": write 512, 64, 512,64 or none");
+        let names: Vec<_> = NICS.iter().map(|nic| nic.0).collect();
+        assert!(
+            names.contains(&build.as_str()),
+            "HASHGATE_BUILDS=\"{list}\": write some of {} or none",
+            names.join(",")
+        );
     }
     builds
 }
@@ -184,12 +227,41 @@ fn stamp(sources: &[PathBuf], site: &Path) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-fn stamp_of_shim(manifest: &Path, stamp: &str, builds: &[String]) -> String {
+fn stamp_of_files(manifest: &Path, stamp: &str, names: &[&str]) -> String {
     let mut hasher = DefaultHasher::new();
-    for name in ["shim.h", "table.h", "shim.cpp"] {
+    for name in names {
         fs::read(manifest.join(name)).unwrap_or_else(|e| panic!("{name}: {e}")).hash(&mut hasher);
     }
-    format!("{stamp} {builds:?} {:016x}", hasher.finish())
+    format!("{stamp} {:016x}", hasher.finish())
+}
+
+/// The files of `hashgate.f` that a module needs, in its order, without the package of the configuration. A module is in the file of its
+/// name; what a file names outside comments, it needs.
+fn sources_of(rtl: &Path, top: &str) -> Vec<PathBuf> {
+    let list = fs::read_to_string(rtl.join("hashgate.f")).expect("the RTL has a list of its files");
+    let files: Vec<PathBuf> = list.lines().map(str::trim).filter(|line| line.ends_with(".sv")).map(|line| rtl.join(line)).collect();
+    let stem = |file: &Path| file.file_stem().expect("a source has a name").to_string_lossy().into_owned();
+    let mut needed = vec![top.to_owned()];
+    let mut at = 0;
+    while at < needed.len() {
+        let file = files.iter().find(|file| stem(file) == needed[at]);
+        let file = file.unwrap_or_else(|| panic!("{}: no file for {}", rtl.join("hashgate.f").display(), needed[at]));
+        let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
+        let words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).collect::<HashSet<_>>();
+        for name in files.iter().map(|file| stem(file)) {
+            if words.contains(name.as_str()) && !needed.contains(&name) {
+                needed.push(name);
+            }
+        }
+        at += 1;
+    }
+    files.into_iter().filter(|file| needed.contains(&stem(file))).collect()
+}
+
+/// What sources include.
+fn headers(rtl: &Path) -> Vec<PathBuf> {
+    files(&rtl.join("common")).into_iter().filter(|file| file.extension().is_some_and(|e| e == "svh")).collect()
 }
 
 /// Makes `folder` anew with `work` unless it was made completely under the same stamp.
@@ -252,12 +324,18 @@ fn link(folder: &Path, library: &str) {
     println!("cargo::rustc-link-lib=static={library}");
 }
 
-fn verilate(site: &Path, rtl: &Path, lint: &Path, build: &str, prefix: &str, top: &[&str], folder: &Path) {
+/// Without `sources`, all of `hashgate.f`.
+#[allow(clippy::too_many_arguments)]
+fn verilate(site: &Path, rtl: &Path, lint: &Path, build: &str, prefix: &str, top: &[&str], sources: Option<&[PathBuf]>, folder: &Path) {
     let mut command = Command::new(site.join("verilator/bin/verilator_bin"));
     command.env("VERILATOR_ROOT", site.join("verilator")).current_dir(rtl).args(VERILATOR_FLAGS);
     command.args(top).args(["--prefix", prefix, "--Mdir"]).arg(folder);
     command.args(files(lint).iter().filter(|file| file.extension().is_some_and(|e| e == "vlt")));
-    command.arg(format!("config/{build}/hashgate_cfg_pkg.sv")).args(["-f", "hashgate.f"]);
+    command.arg(format!("config/{build}/hashgate_cfg_pkg.sv"));
+    match sources {
+        Some(sources) => command.args(sources),
+        None => command.args(["-f", "hashgate.f"]),
+    };
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(
         output.status.success(),
@@ -330,14 +408,23 @@ fn compile_runtime(site: &Path, manifest: &Path, folder: &Path) {
 fn compile_shim(site: &Path, manifest: &Path, builds: &[String], models: &[PathBuf], folder: &Path) {
     let mut compiler = compiler(site, manifest, folder);
     compiler.warnings(true).include(manifest).file(manifest.join("shim.cpp"));
-    for build in ["512", "64"] {
+    for (build, ..) in NICS {
         let compiled_in = builds.iter().any(|b| b == build);
-        compiler.define(&format!("HG_BUILD_{build}"), if compiled_in { "1" } else { "0" });
+        compiler.define(&format!("HG_BUILD_{}", build.to_uppercase()), if compiled_in { "1" } else { "0" });
     }
     for model in models {
         compiler.include(model);
     }
     compiler.compile("hashgate_shim");
+}
+
+fn compile_host_shim(site: &Path, manifest: &Path, out: &Path, folder: &Path) {
+    let mut compiler = compiler(site, manifest, folder);
+    compiler.warnings(true).include(manifest).file(manifest.join("host_shim.cpp"));
+    for bits in HOSTS {
+        compiler.include(out.join(format!("verilated-host{bits}")));
+    }
+    compiler.compile("hashgate_host_shim");
 }
 
 fn bind(site: &Path, manifest: &Path, folder: &Path) {
@@ -348,7 +435,8 @@ fn bind(site: &Path, manifest: &Path, folder: &Path) {
     let bindings = bindgen::builder()
         .header(utf8(&manifest.join("shim.h")))
         .header(utf8(&manifest.join("table.h")))
-        .allowlist_item("hgt?_.*|HGT?_.*")
+        .header(utf8(&manifest.join("host.h")))
+        .allowlist_item("hg[th]?_.*|HG[TH]?_.*")
         .derive_default(true)
         .generate()
         .expect("shim.h binds");

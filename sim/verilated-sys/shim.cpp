@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "failure.h"
 #include "verilated.h"
 #include "verilated_fst_c.h"
 #if HG_BUILD_512
@@ -22,6 +23,14 @@
 #if HG_BUILD_64
 #include "Vhg64.h"
 #include "Vhg64___024root.h"
+#endif
+#if HG_BUILD_NIC512
+#include "Vnic512.h"
+#include "Vnic512___024root.h"
+#endif
+#if HG_BUILD_NIC64
+#include "Vnic64.h"
+#include "Vnic64___024root.h"
 #endif
 #include "Vtable512.h"
 #include "Vtable512___024root.h"
@@ -49,13 +58,13 @@ struct hg_nic {
     virtual void step(const hg_in &in, hg_out &out) = 0;
     virtual void register_trace(VerilatedFstC *sink) = 0;
     virtual int upset(uint32_t memory, uint32_t word, uint64_t bits) = 0;
+    virtual void skip_time(uint64_t nanoseconds) = 0;
 };
 
-namespace {
-
-// Where the failure of the model that this thread is working on goes, for the callbacks below, and what it has printed in this step.
 thread_local std::string *current_failure = nullptr;
 thread_local std::string printed;
+
+namespace {
 
 void fail(const std::string &why, const char *file, int line) {
     if (!current_failure->empty()) return;  // the first one is the cause
@@ -86,7 +95,7 @@ uint8_t bit(const Port &port, int index) {
 // Bits of {parity, record}.
 constexpr uint32_t RECORD_BITS = 50;
 
-template <class Core, int BEAT, int PORTS>
+template <class Core, int BEAT, int PORTS, bool WITH_HOST>
 struct Nic final : hg_nic {
     static constexpr size_t KEEP = BEAT / 8;
     std::unique_ptr<Core> core;
@@ -99,6 +108,11 @@ struct Nic final : hg_nic {
         current_failure = &failure;
         core.reset(new Core{context.get(), "core"});
         core->rst = 1;
+        if constexpr (!WITH_HOST) {
+            core->mover_i = 0;
+            core->binding_event_take_i = 0;
+            core->binding_event_pop_i = 0;
+        }
     }
 
     ~Nic() override {
@@ -116,7 +130,15 @@ struct Nic final : hg_nic {
         return 0;
     }
 
-    int upset(uint32_t memory, uint32_t word, uint64_t bits) override {
+    int upset([[maybe_unused]] uint32_t memory, [[maybe_unused]] uint32_t word, [[maybe_unused]] uint64_t bits) override {
+        if constexpr (WITH_HOST) {
+            return 1;
+        } else {
+            return upset_core(memory, word, bits);
+        }
+    }
+
+    int upset_core(uint32_t memory, uint32_t word, uint64_t bits) {
         auto *root = core->rootp;
         switch (memory) {
             case HG_MAP_BANK_0:
@@ -131,6 +153,20 @@ struct Nic final : hg_nic {
                 return flip(root->hashgate_core__DOT__u_decision__DOT__u_binding__DOT__gen_table__BRA__0__KET____DOT__u_table__DOT__u_records__DOT__u_lookup__DOT__memory, RECORD_BITS, word, bits);
             default:
                 return 1;
+        }
+    }
+
+    // The time base is two registers and a carry between them (hw/rtl/registers/timebase.sv).
+    void skip_time([[maybe_unused]] uint64_t nanoseconds) override {
+        if constexpr (WITH_HOST) {
+            auto *root = core->rootp;
+            uint64_t &low = root->hashgate_nic__DOT__u_core__DOT__u_csr__DOT__u_timebase__DOT__low_q;
+            auto &carry = root->hashgate_nic__DOT__u_core__DOT__u_csr__DOT__u_timebase__DOT__carry_q;
+            uint64_t &time = root->hashgate_nic__DOT__u_core__DOT__u_csr__DOT__time_ns;
+            const uint64_t now = (((time >> 32) + carry) << 32 | low >> 24) + nanoseconds;
+            low = (now & 0xffffffff) << 24 | (low & 0xffffff);
+            carry = 0;
+            time = (now >> 32) << 32 | (time & 0xffffffff);
         }
     }
 
@@ -154,8 +190,40 @@ struct Nic final : hg_nic {
         core->wire_rx_tlast_i = last;
         core->wire_rx_tuser_i = user;
         core->wire_tx_tready_i = ready;
+        if constexpr (WITH_HOST) {
+            apply_host(in);
+        } else {
+            apply_streams(in);
+        }
+        core->s_axil_awvalid_i = in.awvalid;
+        core->s_axil_awaddr_i = in.awaddr;
+        core->s_axil_wvalid_i = in.wvalid;
+        core->s_axil_wdata_i = in.wdata;
+        core->s_axil_wstrb_i = in.wstrb;
+        core->s_axil_bready_i = in.bready;
+        core->s_axil_arvalid_i = in.arvalid;
+        core->s_axil_araddr_i = in.araddr;
+        core->s_axil_rready_i = in.rready;
+    }
+
+    void apply_host(const hg_in &in) {
+        core->host_rst_i = in.host_rst;
+        core->interrupt_ack_i = in.interrupt_ack;
+        const hg_memory_in &memory = in.memory;
+        core->m_axi_awready_i = memory.awready;
+        core->m_axi_wready_i = memory.wready;
+        core->m_axi_bvalid_i = memory.bvalid;
+        core->m_axi_bresp_i = memory.bresp;
+        core->m_axi_arready_i = memory.arready;
+        core->m_axi_rvalid_i = memory.rvalid;
+        core->m_axi_rresp_i = memory.rresp;
+        core->m_axi_rlast_i = memory.rlast;
+        if (memory.rvalid) set(core->m_axi_rdata_i, 0, memory.rdata, BEAT);
+    }
+
+    void apply_streams(const hg_in &in) {
         core->host_rx_tready_i = in.host_rx_ready;
-        valid = last = user = 0;
+        uint8_t valid = 0, last = 0, user = 0;
         for (int s = 0; s < 2; s++) {
             const hg_beat &beat = in.host_tx[s];
             valid |= beat.valid << s;
@@ -169,15 +237,6 @@ struct Nic final : hg_nic {
         core->host_tx_tvalid_i = valid;
         core->host_tx_tlast_i = last;
         core->host_tx_tport_i = user;
-        core->s_axil_awvalid_i = in.awvalid;
-        core->s_axil_awaddr_i = in.awaddr;
-        core->s_axil_wvalid_i = in.wvalid;
-        core->s_axil_wdata_i = in.wdata;
-        core->s_axil_wstrb_i = in.wstrb;
-        core->s_axil_bready_i = in.bready;
-        core->s_axil_arvalid_i = in.arvalid;
-        core->s_axil_araddr_i = in.araddr;
-        core->s_axil_rready_i = in.rready;
     }
 
     void collect(hg_out &out) const {
@@ -192,21 +251,11 @@ struct Nic final : hg_nic {
                 beat.user = bit(core->wire_tx_tuser_o, p);
             }
         }
-        out.host_rx.valid = core->host_rx_tvalid_o;
-        if (out.host_rx.valid) {
-            get(core->host_rx_tdata_o, 0, out.host_rx.data, BEAT);
-            get(core->host_rx_tkeep_o, 0, &out.host_rx.keep, KEEP);
-            out.host_rx.last = core->host_rx_tlast_o;
-            out.host_rx.user = core->host_rx_tabort_o;
-            out.host_rx_control = core->host_rx_control_o;
-            out.host_rx_queue = core->host_rx_queue_o;
-            out.host_rx_reason = core->host_rx_reason_o;
-            out.host_rx_port = core->host_rx_port_o;
-            out.host_rx_rule = core->host_rx_rule_o;
-            out.host_rx_bucket = core->host_rx_bucket_o;
-            out.host_rx_target = core->host_rx_target_o;
+        if constexpr (WITH_HOST) {
+            collect_host(out);
+        } else {
+            collect_streams(out);
         }
-        for (int s = 0; s < 2; s++) out.host_tx_ready[s] = bit(core->host_tx_tready_o, s);
         out.event_valid = core->event_valid_o;
         if (out.event_valid) {
             out.event_verdict = core->event_verdict_o;
@@ -232,6 +281,48 @@ struct Nic final : hg_nic {
         out.rvalid = core->s_axil_rvalid_o;
         out.rdata = core->s_axil_rdata_o;
         out.rresp = core->s_axil_rresp_o;
+    }
+
+    void collect_host(hg_out &out) const {
+        hg_memory_out &memory = out.memory;
+        memory.awvalid = core->m_axi_awvalid_o;
+        memory.awaddr = core->m_axi_awaddr_o;
+        memory.awlen = core->m_axi_awlen_o;
+        memory.awsize = core->m_axi_awsize_o;
+        memory.awburst = core->m_axi_awburst_o;
+        memory.wvalid = core->m_axi_wvalid_o;
+        if (memory.wvalid) {
+            get(core->m_axi_wdata_o, 0, memory.wdata, BEAT);
+            memory.wstrb = 0;
+            get(core->m_axi_wstrb_o, 0, &memory.wstrb, KEEP);
+            memory.wlast = core->m_axi_wlast_o;
+        }
+        memory.bready = core->m_axi_bready_o;
+        memory.arvalid = core->m_axi_arvalid_o;
+        memory.araddr = core->m_axi_araddr_o;
+        memory.arlen = core->m_axi_arlen_o;
+        memory.arsize = core->m_axi_arsize_o;
+        memory.arburst = core->m_axi_arburst_o;
+        memory.rready = core->m_axi_rready_o;
+        out.interrupt_req = core->interrupt_req_o;
+    }
+
+    void collect_streams(hg_out &out) const {
+        out.host_rx.valid = core->host_rx_tvalid_o;
+        if (out.host_rx.valid) {
+            get(core->host_rx_tdata_o, 0, out.host_rx.data, BEAT);
+            get(core->host_rx_tkeep_o, 0, &out.host_rx.keep, KEEP);
+            out.host_rx.last = core->host_rx_tlast_o;
+            out.host_rx.user = core->host_rx_tabort_o;
+            out.host_rx_control = core->host_rx_control_o;
+            out.host_rx_queue = core->host_rx_queue_o;
+            out.host_rx_reason = core->host_rx_reason_o;
+            out.host_rx_port = core->host_rx_port_o;
+            out.host_rx_rule = core->host_rx_rule_o;
+            out.host_rx_bucket = core->host_rx_bucket_o;
+            out.host_rx_target = core->host_rx_target_o;
+        }
+        for (int s = 0; s < 2; s++) out.host_tx_ready[s] = bit(core->host_tx_tready_o, s);
     }
 
     void tick(uint8_t clock) {
@@ -453,15 +544,23 @@ void vl_fatal(const char *file, int line, const char *, const char *why) { fail(
 
 extern "C" {
 
-hg_nic *hg_new([[maybe_unused]] int build, [[maybe_unused]] uint32_t seed) {
+hg_nic *hg_new([[maybe_unused]] int build, [[maybe_unused]] int with_host, [[maybe_unused]] uint32_t seed) {
 #if HG_BUILD_512
-    if (build == 512) return new Nic<Vhg512, 64, 1>(seed);
+    if (build == 512 && !with_host) return new Nic<Vhg512, 64, 1, false>(seed);
 #endif
 #if HG_BUILD_64
-    if (build == 64) return new Nic<Vhg64, 8, 2>(seed);
+    if (build == 64 && !with_host) return new Nic<Vhg64, 8, 2, false>(seed);
+#endif
+#if HG_BUILD_NIC512
+    if (build == 512 && with_host) return new Nic<Vnic512, 64, 1, true>(seed);
+#endif
+#if HG_BUILD_NIC64
+    if (build == 64 && with_host) return new Nic<Vnic64, 8, 2, true>(seed);
 #endif
     return nullptr;
 }
+
+void hg_skip_time(hg_nic *nic, uint64_t nanoseconds) { nic->skip_time(nanoseconds); }
 
 void hg_free(hg_nic *nic) { delete nic; }
 

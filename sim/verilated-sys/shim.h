@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * C face of the Verilated core: one struct in, one struct out, one call a clock cycle.
+ * C face of the Verilated NIC: one struct in, one struct out, one call a clock cycle. A model is the core alone (hw/rtl/hashgate_core.sv) or,
+ * with the host side, the whole NIC for a PCIe bridge (hw/rtl/hashgate_nic.sv); each ignores the inputs, and leaves at zero the outputs, that only the other has.
  *
  * The structs have room for the widest build (HG_BEAT_BYTES) and the most ports (HG_PORTS); a build with less ignores
  * the rest of the inputs and gives zero for the rest of the outputs. Fields follow the port list of
@@ -34,7 +35,40 @@ typedef struct {
     uint8_t user;
 } hg_beat;
 
-/** Inputs of the core for one cycle. */
+/** Memory's side of the AXI4 master. */
+typedef struct {
+    uint8_t awready;
+    uint8_t wready;
+    uint8_t bvalid;
+    uint8_t bresp;
+    uint8_t arready;
+    uint8_t rvalid;
+    uint8_t rresp;
+    uint8_t rlast;
+    uint8_t rdata[HG_BEAT_BYTES];
+} hg_memory_in;
+
+/** The AXI4 master's side. What is not valid is undefined. */
+typedef struct {
+    uint8_t awvalid;
+    uint8_t awlen;
+    uint8_t awsize;
+    uint8_t awburst;
+    uint8_t wvalid;
+    uint8_t wlast;
+    uint8_t bready;
+    uint8_t arvalid;
+    uint8_t arlen;
+    uint8_t arsize;
+    uint8_t arburst;
+    uint8_t rready;
+    uint64_t awaddr;
+    uint64_t araddr;
+    uint64_t wstrb;
+    uint8_t wdata[HG_BEAT_BYTES];
+} hg_memory_out;
+
+/** Inputs of the NIC for one cycle. */
 typedef struct {
     /** Synchronous reset. */
     uint8_t rst;
@@ -57,9 +91,13 @@ typedef struct {
     uint8_t arvalid;
     uint16_t araddr;
     uint8_t rready;
+    /** With the host side only: its reset, memory, and interrupt requests that are acknowledged. */
+    uint8_t host_rst;
+    hg_memory_in memory;
+    uint16_t interrupt_ack;
 } hg_in;
 
-/** Outputs of the core in one cycle, as they are with this cycle's inputs. */
+/** Outputs of the NIC in one cycle, as they are with this cycle's inputs. */
 typedef struct {
     /** Ready of the wire receive streams. */
     uint8_t wire_rx_ready[HG_PORTS];
@@ -122,18 +160,21 @@ typedef struct {
     uint8_t rvalid;
     uint32_t rdata;
     uint8_t rresp;
+    /** With the host side only. */
+    hg_memory_out memory;
+    uint16_t interrupt_req;
 } hg_out;
 
-/** A Verilated core. */
+/** A Verilated NIC. */
 typedef struct hg_nic hg_nic;
 
 /**
- * Makes a core; 0 if this library was built without that build.
+ * Makes a NIC; 0 if this library was built without that build.
  *
- * `build` is the width of the stream in bits, 512 or 64. Registers and memories start as zeros if `seed` is 0, else
+ * `build` is the width of the stream in bits, 512 or 64; `with_host` chooses the whole NIC, else it is the core alone. Registers and memories start as zeros if `seed` is 0, else
  * with values drawn from the seed.
  */
-hg_nic *hg_new(int build, uint32_t seed);
+hg_nic *hg_new(int build, int with_host, uint32_t seed);
 
 /** Frees a core and closes its trace. */
 void hg_free(hg_nic *nic);
@@ -161,8 +202,11 @@ const char *hg_failure(const hg_nic *nic);
 #define HG_AFFINITY_FLAGS 3
 #define HG_CONNECTION_RECORDS 4
 
-/** Flips bits of a word of a memory, as a particle does. Returns 0, or 1 if there is no such memory, word or bit. */
+/** Flips bits of a word of a memory of a core alone, as a particle does. Returns 0, or 1 if there is no such memory, word or bit. */
 int hg_upset(hg_nic *nic, uint32_t memory, uint32_t word, uint64_t bits);
+
+/** Puts the time base of a NIC with host side forward, as if it had had nothing to do for so many nanoseconds. */
+void hg_skip_time(hg_nic *nic, uint64_t nanoseconds);
 
 /**
  * Starts writing a waveform in FST format; one clock cycle is two units of time. Returns 0, or 1 if the file cannot be

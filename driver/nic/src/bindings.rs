@@ -2,7 +2,7 @@
 //! The binding tables: look up, insert, remove and dump bindings, and the events about them.
 
 use crate::{Nic, NicError};
-use hashgate_regs::defs::{BindingState, RuleEntry, Table, TargetEntry};
+use hashgate_regs::defs::{BindingState, RuleEntry, Table, TargetEntry, UnknownValue};
 use hashgate_regs::registers::{BindCensus, BindCommand, BindRecord0, BindRecord1, BindStatus, BindTicks};
 use hashgate_tables::{BUCKETS, NOBODY, Tables, Timeouts};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,6 +15,8 @@ const WALK_POLLS: u32 = 1_000_000;
 /// How often an operation is asked for again while packets with its key are under way.
 const RETRIES: u32 = 1_000;
 const KEY_WORDS: usize = 10;
+/// Words of an event.
+pub const EVENT_WORDS: usize = 4 + KEY_WORDS;
 const TCP: u8 = 6;
 
 /// One of the two binding tables.
@@ -223,6 +225,37 @@ impl BindingKey {
             destination_port: (words[8] >> 16) as u16,
             protocol: words[9] as u8,
         }
+    }
+}
+
+impl BindingEvent {
+    /// From the words of `EVENT_WORD`, which are also the first of an event in a ring.
+    ///
+    /// # Errors
+    /// [`UnknownValue`] if a field has no meaning.
+    pub fn from_words(words: &[u32; EVENT_WORDS]) -> Result<BindingEvent, UnknownValue> {
+        let mut key = [0; KEY_WORDS];
+        key.copy_from_slice(&words[4..]);
+        let record = BindingRecord {
+            state: BindingState::try_from((words[1] >> 8 & 7) as u8)?,
+            target: (words[1] >> 16 & 0x3ff) as u16,
+            rule: (words[2] >> 16 & 0x7f) as u8,
+            bucket: (words[2] & 0xfff) as u16,
+            expires: (words[3] >> 16) as u16,
+            fresh: words[1] >> 5 & 1 == 1,
+        };
+        Ok(BindingEvent {
+            number: words[0],
+            table: if words[1] >> 4 & 1 == 1 { BindingTable::Affinity } else { BindingTable::Connection },
+            kind: match words[1] & 3 {
+                0 => BindingEventKind::Created,
+                1 => BindingEventKind::Changed,
+                2 => BindingEventKind::Removed,
+                _ => BindingEventKind::Refused,
+            },
+            renewed: words[1] >> 2 & 1 == 1,
+            binding: Binding { session: words[3] as u16, key: BindingKey::from_words(&key), record },
+        })
     }
 }
 
@@ -473,30 +506,9 @@ impl Nic {
         if !registers.event_status() {
             return Ok(None);
         }
-        let words: [u32; 4 + KEY_WORDS] = std::array::from_fn(|n| registers.event_word(n));
+        let words: [u32; EVENT_WORDS] = std::array::from_fn(|n| registers.event_word(n));
         registers.set_event_pop(true);
-        let mut key = [0; KEY_WORDS];
-        key.copy_from_slice(&words[4..]);
-        let record = BindingRecord {
-            state: BindingState::try_from((words[1] >> 8 & 7) as u8)?,
-            target: (words[1] >> 16 & 0x3ff) as u16,
-            rule: (words[2] >> 16 & 0x7f) as u8,
-            bucket: (words[2] & 0xfff) as u16,
-            expires: (words[3] >> 16) as u16,
-            fresh: words[1] >> 5 & 1 == 1,
-        };
-        Ok(Some(BindingEvent {
-            number: words[0],
-            table: if words[1] >> 4 & 1 == 1 { BindingTable::Affinity } else { BindingTable::Connection },
-            kind: match words[1] & 3 {
-                0 => BindingEventKind::Created,
-                1 => BindingEventKind::Changed,
-                2 => BindingEventKind::Removed,
-                _ => BindingEventKind::Refused,
-            },
-            renewed: words[1] >> 2 & 1 == 1,
-            binding: Binding { session: words[3] as u16, key: BindingKey::from_words(&key), record },
-        }))
+        Ok(Some(BindingEvent::from_words(&words)?))
     }
 
     /// Events that were lost because nobody took them in time, since the reset.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can go wrong with a NIC.
 
-use crate::BindingTable;
+use crate::{BindingTable, BulkError};
 use hashgate_device::DeviceError;
 use hashgate_regs::defs::{Table, UnknownValue};
 use hashgate_tables::{Mac, TableError};
@@ -100,6 +100,14 @@ pub enum NicError {
         read: u32,
         /// CRC of what was written.
         written: u32,
+    },
+    /// The table mover failed.
+    #[error("the {table} table could not be moved by DMA: {source}")]
+    Bulk {
+        /// The table.
+        table: Table,
+        /// Why.
+        source: BulkError,
     },
     /// The NIC refused a commit, because something in it was not verified.
     #[error(

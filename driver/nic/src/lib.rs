@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod bindings;
+mod bulk;
 mod counters;
 mod error;
 mod exact;
@@ -21,8 +22,9 @@ mod pack;
 
 pub use bindings::{
     Binding, BindingClocks, BindingCounters, BindingEvent, BindingEventKind, BindingKey, BindingRecord, BindingTable,
-    Copied,
+    Copied, EVENT_WORDS,
 };
+pub use bulk::{BulkError, BulkMover};
 pub use counters::{Count, Counters, HostTxCounters, PortCounters};
 pub use error::NicError;
 pub use hashgate_tables::Tables;

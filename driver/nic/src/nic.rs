@@ -2,7 +2,7 @@
 //! Bring-up, loading of tables and commit.
 
 use crate::pack::{FLAGS_WORDS, TABLES, Unit, pack, pack_flags, unpack, unpack_flags};
-use crate::{NicError, NicInfo};
+use crate::{BulkMover, NicError, NicInfo};
 use hashgate_device::{Bar, DEVICE_ID, PciDevice, VENDOR_ID, Width, config, map_bar};
 use hashgate_regs::defs::Table;
 use hashgate_regs::registers::{Control, Fault, Status, TableSelect, offset};
@@ -16,6 +16,8 @@ const REGISTER_BYTES: usize = 4096;
 /// Reads of the status before an operation is given up. The longest one, the initialisation, takes 33000 clock cycles;
 /// a read takes six at least.
 const POLLS: u32 = 100_000;
+/// Words from which on the bulk mover is faster than registers.
+const BULK_WORDS: usize = 64;
 /// Register that the reset is seen by: it keeps its value until a full reset is done.
 const RESET_WITNESS: usize = 7;
 
@@ -74,6 +76,8 @@ pub struct Nic {
     flags: BTreeMap<u8, Vec<u32>>,
     /// What the next commit will switch.
     staged: BTreeSet<Unit>,
+    /// Moves many words at once, if there is something that does.
+    bulk: Option<Box<dyn BulkMover>>,
 }
 
 impl Nic {
@@ -104,6 +108,7 @@ impl Nic {
             valid_maps: BTreeSet::new(),
             flags: BTreeMap::new(),
             staged: BTreeSet::new(),
+            bulk: None,
         };
         nic.wait("the initialisation of the tables", |status| status.ready)?;
         nic.valid_maps = (0..nic.info.limits.maps).filter(|map| nic.map_bit(Registers::map_valid, *map)).collect();
@@ -128,6 +133,12 @@ impl Nic {
     /// `TABLE_*`, `CHECK*` and `COMMIT*` to it, or open the NIC again afterwards.
     pub fn registers(&self) -> &Registers<BarIo> {
         &self.registers
+    }
+
+    /// Lets `mover` load and dump tables from now on; with `None` registers do it. What is loaded is checked and committed as before. The mover
+    /// has to belong to this NIC.
+    pub fn set_bulk(&mut self, mover: Option<Box<dyn BulkMover>>) {
+        self.bulk = mover;
     }
 
     /// Reads the status until `done`.
@@ -168,7 +179,7 @@ impl Nic {
     /// # Errors
     /// [`NicError::Table`] names the first limit that is broken, [`NicError::VipPlacement`] or [`NicError::MacPlacement`]
     /// an entry without a place, [`NicError::RuleInUse`] a rule that would inherit the bindings of a removed one of its
-    /// number; nothing was written then. [`NicError::Crc`] if the NIC reads back something else,
+    /// number; nothing was written then. [`NicError::Crc`] if the NIC reads back something else, [`NicError::Bulk`] if the table mover fails,
     /// [`NicError::NoAnswer`] and [`NicError::Timeout`] if it fails on the way; nothing is staged then.
     pub fn stage(&mut self, tables: &Tables) -> Result<(), NicError> {
         tables.validate(&self.info.limits)?;
@@ -215,7 +226,7 @@ impl Nic {
         result
     }
 
-    fn load_banks(&self, unit: Unit, image: Vec<u32>, banks: &mut Banks) -> Result<(), NicError> {
+    fn load_banks(&mut self, unit: Unit, image: Vec<u32>, banks: &mut Banks) -> Result<(), NicError> {
         if banks.verified && banks.shadow.as_ref() == Some(&image) {
             return Ok(());
         }
@@ -234,7 +245,7 @@ impl Nic {
             }
         }
         if shadow.as_ref() != Some(&image) {
-            self.write_words(unit.table(), unit.first(), &image, shadow.as_deref());
+            self.write_unit(unit, &image, shadow.as_deref())?;
         }
         let read = self.check(unit, crc, image.len())?;
         if read != crc {
@@ -255,6 +266,31 @@ impl Nic {
         registers.set_check(true);
         self.wait("the check of a table", |status| !status.check_busy)?;
         Ok(registers.check_crc())
+    }
+
+    /// Makes the shadow of a unit hold `image`, where `known` says that it does not: by the bulk mover, if there are many such words.
+    fn write_unit(&mut self, unit: Unit, image: &[u32], known: Option<&[u32]>) -> Result<(), NicError> {
+        let table = unit.table();
+        let differs = |n: &usize| known.is_none_or(|known| known[*n] != image[*n]);
+        let count = (0..image.len()).filter(differs).count();
+        let ends = (0..image.len()).find(differs).zip((0..image.len()).rfind(differs));
+        if let (Some((first, last)), Some(bulk)) = (ends.filter(|_| count >= BULK_WORDS), &mut self.bulk) {
+            return bulk
+                .load(table, unit.first() + first as u32, &image[first..=last])
+                .map_err(|source| NicError::Bulk { table, source });
+        }
+        self.write_words(table, unit.first(), image, known);
+        Ok(())
+    }
+
+    /// As [`Nic::read_words`], by the bulk mover if there is one and it is worth it.
+    fn dump_words(&mut self, table: Table, first: u32, count: usize) -> Result<Vec<u32>, NicError> {
+        let Some(bulk) = self.bulk.as_mut().filter(|_| count >= BULK_WORDS) else {
+            return Ok(self.read_words(table, first, count));
+        };
+        let mut words = vec![0; count];
+        bulk.dump(table, true, first, &mut words).map_err(|source| NicError::Bulk { table, source })?;
+        Ok(words)
     }
 
     /// Writes the words from `first` on of a table (its shadow, if it has one) that differ from `known`.
@@ -488,13 +524,14 @@ impl Nic {
     /// address.
     ///
     /// # Errors
-    /// [`NicError::Unknown`] if a table holds a value without a meaning, [`NicError::NoAnswer`] if the NIC is gone.
+    /// [`NicError::Unknown`] if a table holds a value without a meaning, [`NicError::NoAnswer`] if the NIC is gone,
+    /// [`NicError::Bulk`] if the table mover fails.
     pub fn read_active(&mut self) -> Result<Tables, NicError> {
         let mut tables = Tables { settings: self.settings(), ..Tables::default() };
         let maps = self.valid_maps.iter().copied().map(Unit::Map);
         let units: Vec<Unit> = TABLES.into_iter().map(Unit::Table).chain(maps).collect();
         for unit in units {
-            let words = self.read_words(unit.table(), unit.first(), unit.words(&self.info));
+            let words = self.dump_words(unit.table(), unit.first(), unit.words(&self.info))?;
             if words.contains(&u32::MAX) && self.registers.id() == u32::MAX {
                 return Err(NicError::NoAnswer);
             }
@@ -502,7 +539,7 @@ impl Nic {
             self.banks.entry(unit).or_default().active = Some(words);
         }
         for map in self.valid_maps.clone() {
-            let words = self.read_words(Table::Flags, u32::from(map) * FLAGS_WORDS as u32, FLAGS_WORDS);
+            let words = self.dump_words(Table::Flags, u32::from(map) * FLAGS_WORDS as u32, FLAGS_WORDS)?;
             unpack_flags(&words, map, &mut tables.flags);
             self.flags.insert(map, words);
         }

@@ -2,11 +2,13 @@
 //! What driver and NIC agree on, generated from the definitions the RTL is generated from.
 //!
 //! * [`defs`]: verdicts, reasons, tables and entry layouts (`hw/defs/hashgate.toml`).
+//! * [`host`]: rings of the host interface by name and number (docs/host_interface.md).
 //! * [`registers`]: registers and typed access to them (`hw/regs/hashgate.rdl`), over any [`RegisterIo`].
 //! * [`host_registers`]: the same for the host interface (`hw/regs/host.rdl`): rings, DMA and interrupts.
 #![forbid(unsafe_code)]
 
 pub mod defs;
+pub mod host;
 pub mod host_registers;
 pub mod registers;
 

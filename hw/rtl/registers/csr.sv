@@ -8,6 +8,8 @@
 //            until `rst`.
 // Start      `init_o` counts through all table memories after the reset; until then `settings_o.enable` is 0 and tables wait.
 // Tables     `cfg_req_o`; the answer to a read is on `cfg_rdata_i` CFG_LATENCY cycles later.
+// Mover      a further client of the tables, see table_access; `mover_wait_o`: a commit, a check or the initialisation.
+// Events     the first binding event as the words of EVENT_WORD; while `event_take_i`, `event_pop_i` takes it and not the register.
 // Pipeline   `settings_o`, `gen_o`, `banks_o` and `lease_ok_o` may change in any cycle; a frame samples the last three once.
 // Counters   one pulse per event.
 // Bindings   clocks, secret, host operations and events of the binding tables; their queue of events is inside.
@@ -47,7 +49,24 @@ module csr
     // tables
     output cfg_req_t                 cfg_req_o,
     input  wire logic [31:0]         cfg_rdata_i,
+    // table mover
+    input  wire logic                mover_i,
+    input  wire logic                mover_write_i,
+    input  wire table_e              mover_id_i,
+    input  wire logic                mover_active_i,
+    input  wire cfg_address_t        mover_address_i,
+    input  wire logic [31:0]         mover_data_i,
+    output logic                     mover_wait_o,
+    output logic                     mover_grant_o,
+    output logic                     mover_valid_o,
+    output logic [31:0]              mover_data_o,
+    // binding events
+    output logic                     event_valid_o,
+    output logic [13:0][31:0]        event_words_o,
+    input  wire logic                event_take_i,
+    input  wire logic                event_pop_i,
     // pipeline
+    output logic [63:0]              time_o,
     output settings_t                settings_o,
     output logic                     gen_o,
     output banks_t [1:0]             banks_o,
@@ -141,6 +160,7 @@ module csr
     logic [7:0]  commit_tables_q;
     logic        host_done, started, skip_q, commit_done, commit_refused;
     logic        host_wait_q, check_busy, commit_busy;
+    assign mover_wait_o = host_wait_q || start_q || commit_q;
     always_ff @(posedge clk) begin
         skip_q      <= 1'b0;  // a write of CHECK that starts nothing
         host_wait_q <= !ready_q || check_busy || commit_busy;
@@ -188,7 +208,8 @@ module csr
         .touched_o(touched), .touched_id_o(touched_id), .touched_map_o(touched_map),
         .check_i(check_read), .check_id_i(check_read_id), .check_active_i(check_read_active), .check_address_i(check_address),
         .check_grant_o(check_grant), .check_valid_o(check_valid), .check_data_o(check_data),
-        .cfg_req_o, .cfg_rdata_i);
+        .mover_i, .mover_wait_i(mover_wait_o), .mover_write_i, .mover_id_i, .mover_active_i, .mover_address_i,
+        .mover_data_i, .mover_grant_o, .mover_valid_o, .mover_data_o, .cfg_req_o, .cfg_rdata_i);
 
     table_check u_check (
         .clk, .rst, .active_i(active), .commit_i(commit_q),
@@ -202,7 +223,7 @@ module csr
 
     assign commit_maps = {hwif_out.commit_maps[2].maps.value, hwif_out.commit_maps[1].maps.value, hwif_out.commit_maps[0].maps.value};
     commit u_commit (
-        .clk, .rst, .hold_i(!ready_q || check_busy || verified), .commit_i(commit_q), .tables_i(commit_tables_q), .maps_i(commit_maps),
+        .clk, .rst, .hold_i(!ready_q || check_busy || verified || touched), .commit_i(commit_q), .tables_i(commit_tables_q), .maps_i(commit_maps),
         .done_o(commit_done), .refused_o(commit_refused), .busy_o(commit_busy), .generation_o(generation),
         .verified_i(verified), .touched_i(touched), .subject_id_i(touched ? touched_id : check_subject_id),
         .subject_map_i(touched ? touched_map : check_subject_map),
@@ -217,6 +238,7 @@ module csr
     logic [63:0] time_ns;
     logic        renew_q, lease_armed, lease_expired;
     timebase u_timebase (.clk, .rst, .increment_i(hwif_out.time_increment.value.value), .time_o(time_ns));
+    assign time_o = time_ns;
     always_ff @(posedge clk) renew_q <= hwif_out.lease_deadline.value.swmod && !rst;  // the new deadline is there one cycle later
     lease u_lease (
         .clk, .rst, .enable_i(hwif_out.lease_ctrl.enable.value), .arm_i(hwif_out.lease_ctrl.arm.value), .renew_i(renew_q),
@@ -339,7 +361,16 @@ module csr
     binding_events u_events (
         .clk, .rst, .event_valid_i(binding_event_valid_i), .event_i(binding_event_i), .valid_o(event_valid),
         .affinity_o(event_affinity), .number_o(event_number), .event_o(event_first),
-        .pop_i(hwif_out.event_pop.pop.value), .lost_o(event_lost));
+        .pop_i(event_take_i ? event_pop_i : hwif_out.event_pop.pop.value), .lost_o(event_lost));
+    always_comb begin
+        event_words_o[0] = event_number;
+        event_words_o[1] = {6'b0, event_first.record.target, 5'b0, event_first.record.state, 2'b0, event_first.record.fresh,
+                            event_affinity, 1'b0, event_first.renewed, event_first.kind};
+        event_words_o[2] = {9'b0, event_first.record.rule, 4'b0, event_first.record.bucket};
+        event_words_o[3] = {event_first.record.expires, 16'(event_first.session)};
+        for (int i = 0; i < 10; i++) event_words_o[4+i] = key_word(event_first.key, i);
+    end
+    assign event_valid_o = event_valid;
 
     // What is counted, one cycle later.
     logic [1:0] created_q, removed_q, refused_q, moved_q, undo_lost_q, spoilt_q;
@@ -456,12 +487,7 @@ module csr
         hwif_in.event_status.valid.next      = event_valid;
         hwif_in.event_lost.value.incr        = |event_lost;
         hwif_in.event_lost.value.incrvalue   = event_lost;
-        hwif_in.event_word[0].value.next     = event_number;
-        hwif_in.event_word[1].value.next     = {6'b0, event_first.record.target, 5'b0, event_first.record.state, 2'b0,
-                                                event_first.record.fresh, event_affinity, 1'b0, event_first.renewed, event_first.kind};
-        hwif_in.event_word[2].value.next     = {9'b0, event_first.record.rule, 4'b0, event_first.record.bucket};
-        hwif_in.event_word[3].value.next     = {event_first.record.expires, 16'(event_first.session)};
-        for (int i = 0; i < 10; i++) hwif_in.event_word[4+i].value.next = key_word(event_first.key, i);
+        for (int i = 0; i < 14; i++) hwif_in.event_word[i].value.next = event_words_o[i];
     end
 endmodule
 `resetall

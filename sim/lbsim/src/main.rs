@@ -15,7 +15,9 @@ mod pcapng;
 mod report;
 mod run;
 mod schemes;
+mod serve;
 mod traffic;
+mod wire;
 
 use anyhow::Result;
 use clap::Parser;
@@ -37,6 +39,8 @@ enum Command {
     Bench(bench::Bench),
     /// Four NICs share real and generated traffic; one host is taken out in the middle of it.
     Demo(demo::Demo),
+    /// A NIC behind a vfio-user socket, for a driver or QEMU to attach to.
+    Serve(serve::Serve),
 }
 
 /// Input that cannot be worked with, in one line; exit code 2.
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Bench(bench) => bench.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Serve(serve) => serve.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

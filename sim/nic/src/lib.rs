@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A simulated NIC.
 //!
-//! [`SimNic`] gives the Verilated core frames on its wires, a host that takes and sends frames, and register accesses.
+//! [`SimNic`] gives the Verilated NIC frames on its wires, register accesses, and a host: either one that takes and sends frames at the
+//! streams of the core, or, with the host interface, one whose memory the NIC reaches by DMA.
 //! [`InProcess`] shows it to a driver as a PCI device. Time is counted in clock cycles, which pass only in
 //! [`SimNic::step`] and in what is built on it; nothing depends on the machine's clock.
 #![forbid(unsafe_code)]
 
+mod host_memory;
 mod pci;
 mod ready;
 mod stream;
 
 pub use hashgate_verilated_sys::{Build, ModelError, NicMemory};
+pub use host_memory::DEFAULT_LATENCY;
 pub use pci::{BAR0_BYTES, InProcess};
 pub use ready::Ready;
 pub use stream::{HostFrame, IngressStamp, SentFrame, VerdictEvent, WireFrame};
 
+use hashgate_pci_sim::{Bus, BusError};
 use hashgate_regs::defs::{Reason, Verdict};
 use hashgate_regs::registers::{Build0, offset};
 use hashgate_verilated_sys::{In, Model, Out};
+use host_memory::HostMemory;
 use ready::Throttle;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -27,6 +32,8 @@ use stream::{Receiver, Sender};
 const RESET_CYCLES: u32 = 16;
 /// A register access that takes longer than this has hung: more than the initialisation and a commit together.
 const REGISTER_CYCLES: u32 = 200_000;
+/// Length of a reset of the host side.
+const HOST_RESET_CYCLES: u32 = 4;
 /// Cycles without any output after which no frame is left inside, when as many frames were reported as were received.
 const QUIET_CYCLES: u64 = 256;
 /// The same when some were not (lost before the pipeline): longer than the longest frames of both ports.
@@ -74,8 +81,23 @@ pub struct SimNic {
     ingress: VecDeque<IngressStamp>,
     /// Frames received on the wires and not yet reported by an event.
     inside: u64,
-    /// Last cycle in which anything came out.
+    /// Last cycle in which anything went in or came out.
     active: u64,
+    /// Of a NIC with the host interface.
+    memory: Option<HostMemory>,
+}
+
+/// The host of a NIC that has none: no memory, and nobody who gets messages.
+struct NoHost;
+
+impl Bus for NoHost {
+    fn read(&self, _: u64, _: &mut [u8]) -> Result<(), BusError> {
+        Err(BusError)
+    }
+    fn write(&self, _: u64, _: &[u8]) -> Result<(), BusError> {
+        Err(BusError)
+    }
+    fn interrupt(&self, _: u16) {}
 }
 
 impl SimNic {
@@ -94,9 +116,23 @@ impl SimNic {
     /// # Errors
     /// [`ModelError::NotCompiledIn`].
     pub fn with_seed(build: Build, seed: u32) -> Result<SimNic, ModelError> {
+        Ok(SimNic::power_on(Model::new(build, seed)?, false))
+    }
+
+    /// A NIC with the host interface: its host side is memory and messages on a [`Bus`], which the methods named `..._on` take.
+    /// Its other methods let time pass without a host. It has 8 KiB of registers, and no streams of frames to and from the host.
+    ///
+    /// # Errors
+    /// [`ModelError::HostNotCompiledIn`].
+    pub fn with_host_interface(build: Build, seed: u32) -> Result<SimNic, ModelError> {
+        Ok(SimNic::power_on(Model::with_host(build, seed)?, true))
+    }
+
+    fn power_on(model: Model, with_host: bool) -> SimNic {
+        let build = model.build();
         let (ports, beat) = (build.ports(), build.beat_bytes());
         let mut nic = SimNic {
-            model: Model::new(build, seed)?,
+            model,
             build,
             fcs: false,
             cycle: 0,
@@ -114,12 +150,40 @@ impl SimNic {
             ingress: VecDeque::new(),
             inside: 0,
             active: 0,
+            memory: with_host.then(|| HostMemory::new(beat)),
         };
         nic.input.rst = 1;
         nic.run(RESET_CYCLES.into());
         nic.input.rst = 0;
         nic.fcs = Build0::from_bits(nic.read_register(offset::BUILD0 as u16)).fcs;
-        Ok(nic)
+        nic
+    }
+
+    /// Whether it has the host interface.
+    pub fn has_host_interface(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Cycles from a request of the NIC to host memory until the answer; [`DEFAULT_LATENCY`] at first.
+    pub fn set_memory_latency(&mut self, cycles: u64) {
+        if let Some(memory) = &mut self.memory {
+            memory.set_latency(cycles);
+        }
+    }
+
+    /// Puts the clock of the NIC forward without cycles, as if nothing had happened for so long; for a NIC with the host interface.
+    pub fn skip_time(&mut self, nanoseconds: u64) {
+        self.model.skip_time(nanoseconds);
+    }
+
+    /// Resets the host side, as a function-level reset does: rings and interrupts; the wire path goes on.
+    pub fn reset_host_side_on(&mut self, bus: &dyn Bus) {
+        self.input.host_rst = 1;
+        for _ in 0..HOST_RESET_CYCLES {
+            self.step_on(bus);
+        }
+        self.input.host_rst = 0;
+        self.step_on(bus);
     }
 
     /// The build it was made for.
@@ -139,7 +203,18 @@ impl SimNic {
 
     /// One clock cycle.
     pub fn step(&mut self) {
+        self.step_on(&NoHost);
+    }
+
+    /// One clock cycle, in which a NIC with the host interface reaches `bus`.
+    pub fn step_on(&mut self, bus: &dyn Bus) {
+        if let Some(memory) = &mut self.memory {
+            memory.offer(self.cycle, bus, &mut self.input.memory);
+        }
         for (port, sender) in self.wire_rx.iter_mut().enumerate() {
+            if sender.pending() > 0 {
+                self.active = self.cycle;
+            }
             if sender.offer(&mut self.input.wire_rx[port]) {
                 self.inside += 1;
                 self.ingress.push_back(IngressStamp { port: port as u8, first_beat_cycle: self.cycle });
@@ -150,6 +225,9 @@ impl SimNic {
         }
         self.input.host_rx_ready = self.host_ready.next().into();
         for (sender, beat) in self.host_tx.iter_mut().zip(&mut self.input.host_tx) {
+            if sender.pending() > 0 {
+                self.active = self.cycle;
+            }
             sender.offer(beat);
         }
         if let Err(error) = self.model.step(&self.input, &mut self.output) {
@@ -157,6 +235,7 @@ impl SimNic {
         }
         if self.input.rst == 0 {
             self.collect();
+            self.collect_host(bus);
         }
         self.cycle += 1;
     }
@@ -228,6 +307,21 @@ impl SimNic {
         }
     }
 
+    /// Takes what the host interface gave in this cycle.
+    fn collect_host(&mut self, bus: &dyn Bus) {
+        let Some(memory) = &mut self.memory else { return };
+        memory.take(self.cycle, bus, &self.input.memory, &self.output.memory);
+        // A request falls in the cycle after it was acknowledged.
+        let requests = self.output.interrupt_req & !self.input.interrupt_ack;
+        self.input.interrupt_ack = requests;
+        if requests != 0 {
+            (0..16).filter(|vector| requests >> vector & 1 != 0).for_each(|vector| bus.interrupt(vector));
+        }
+        if requests != 0 || !memory.is_quiet() {
+            self.active = self.cycle;
+        }
+    }
+
     /// `cycles` clock cycles.
     pub fn run(&mut self, cycles: u64) {
         for _ in 0..cycles {
@@ -240,23 +334,33 @@ impl SimNic {
     /// # Errors
     /// [`NotIdle`] if that takes more than `max_cycles`.
     pub fn run_until_idle(&mut self, max_cycles: u64) -> Result<(), NotIdle> {
+        self.run_until_idle_on(max_cycles, &NoHost)
+    }
+
+    /// As [`SimNic::run_until_idle`], with a host.
+    ///
+    /// # Errors
+    /// As [`SimNic::run_until_idle`].
+    pub fn run_until_idle_on(&mut self, max_cycles: u64, bus: &dyn Bus) -> Result<(), NotIdle> {
         let start = self.cycle;
-        let mut busy = start;
+        self.active = start;
         loop {
-            let sending = self.wire_rx.iter().chain(&self.host_tx).any(|sender| sender.pending() > 0);
-            if sending {
-                busy = self.cycle;
-            }
-            let quiet = self.cycle - busy.max(self.active);
-            if quiet >= LONG_QUIET_CYCLES || (self.inside == 0 && quiet >= QUIET_CYCLES) {
+            if self.is_idle() {
                 self.inside = 0;
                 return Ok(());
             }
             if self.cycle - start >= max_cycles {
                 return Err(NotIdle { cycles: max_cycles });
             }
-            self.step();
+            self.step_on(bus);
         }
+    }
+
+    /// Whether all frames pushed have gone in, and nothing has come out or been asked of it for so long that nothing is left inside.
+    pub fn is_idle(&self) -> bool {
+        let sending = self.wire_rx.iter().chain(&self.host_tx).any(|sender| sender.pending() > 0);
+        let quiet = self.cycle - self.active;
+        !sending && (quiet >= LONG_QUIET_CYCLES || (self.inside == 0 && quiet >= QUIET_CYCLES))
     }
 
     /// Queues a frame to arrive at wire port `port`; the FCS is added if the build has it on the stream.
@@ -356,11 +460,19 @@ impl SimNic {
     /// # Panics
     /// Also if the NIC does not answer at all.
     pub fn read_register(&mut self, offset: u16) -> u32 {
+        self.read_register_on(offset, &NoHost)
+    }
+
+    /// As [`SimNic::read_register`], with a host.
+    ///
+    /// # Panics
+    /// As [`SimNic::read_register`].
+    pub fn read_register_on(&mut self, offset: u16, bus: &dyn Bus) -> u32 {
         self.input.araddr = offset;
         self.input.arvalid = 1;
         self.input.rready = 1;
         for _ in 0..REGISTER_CYCLES {
-            self.step();
+            self.step_on(bus);
             if self.output.arready != 0 {
                 self.input.arvalid = 0;
             }
@@ -378,6 +490,14 @@ impl SimNic {
     /// # Panics
     /// Also if the NIC does not answer at all.
     pub fn write_register(&mut self, offset: u16, value: u32) {
+        self.write_register_on(offset, value, &NoHost);
+    }
+
+    /// As [`SimNic::write_register`], with a host.
+    ///
+    /// # Panics
+    /// As [`SimNic::write_register`].
+    pub fn write_register_on(&mut self, offset: u16, value: u32, bus: &dyn Bus) {
         self.input.awaddr = offset;
         self.input.awvalid = 1;
         self.input.wdata = value;
@@ -385,7 +505,7 @@ impl SimNic {
         self.input.wvalid = 1;
         self.input.bready = 1;
         for _ in 0..REGISTER_CYCLES {
-            self.step();
+            self.step_on(bus);
             if self.output.awready != 0 {
                 self.input.awvalid = 0;
             }
@@ -394,6 +514,8 @@ impl SimNic {
             }
             if self.output.bvalid != 0 {
                 self.input.bready = 0;
+                // It may have asked for something.
+                self.active = self.cycle;
                 return;
             }
         }

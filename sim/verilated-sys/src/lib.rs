@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The core of the NIC, Verilated from `hw/rtl` and compiled in.
+//! The NIC, Verilated from `hw/rtl` and compiled in: its core alone, or with the host side behind a PCIe bridge.
 //!
 //! [`Model`] is the RTL and nothing else: struct in, struct out, one call a clock cycle. `hashgate-sim` makes a NIC
 //! with frames and registers of it. This is the only crate of the project with `unsafe` code.
@@ -9,11 +9,13 @@ mod ffi {
     include!(concat!(env!("OUT_DIR"), "/shim.rs"));
 }
 
+mod host;
 mod table;
 
+pub use host::{HostIn, HostModel, HostOut};
 pub use table::{KEY_WORDS, TableIn, TableMemory, TableModel, TableOut};
 
-pub use ffi::{hg_beat as Beat, hg_in as In, hg_out as Out};
+pub use ffi::{hg_beat as Beat, hg_in as In, hg_memory_in as MemoryIn, hg_memory_out as MemoryOut, hg_out as Out};
 
 use std::ffi::{CStr, CString, c_int};
 use std::fmt;
@@ -71,11 +73,18 @@ impl Build {
             Build::B64 => 2,
         }
     }
-    /// Whether this library was compiled with the build.
+    /// Whether this library was compiled with the core of the build.
     pub const fn is_compiled_in(self) -> bool {
         match self {
             Build::B512 => cfg!(hashgate_build_512),
             Build::B64 => cfg!(hashgate_build_64),
+        }
+    }
+    /// Whether this library was compiled with the whole NIC of the build.
+    pub const fn is_compiled_in_with_host(self) -> bool {
+        match self {
+            Build::B512 => cfg!(hashgate_build_nic512),
+            Build::B64 => cfg!(hashgate_build_nic64),
         }
     }
 }
@@ -95,6 +104,12 @@ pub enum ModelError {
          without that variable or with {0} in it"
     )]
     NotCompiledIn(Build),
+    /// The library was compiled without the host side of this build.
+    #[error(
+        "the {0}-bit NIC with its host side is not compiled in: build the simulator again with nic{0} among HASHGATE_BUILDS (by default it has {default})",
+        default = "512,64,nic64"
+    )]
+    HostNotCompiledIn(Build),
     /// An assertion of the RTL failed, or the RTL stopped by itself. The model is dead from then on.
     #[error("the RTL stopped: {0}")]
     Stopped(String),
@@ -103,7 +118,7 @@ pub enum ModelError {
     Trace(PathBuf),
 }
 
-/// A Verilated core.
+/// A Verilated NIC.
 ///
 /// It starts with its clock low: hold [`In::rst`] for a few cycles first. Assertions are off while that is set.
 pub struct Model {
@@ -116,15 +131,27 @@ pub struct Model {
 unsafe impl Send for Model {}
 
 impl Model {
-    /// Makes a core. Registers and memories start as zeros if `seed` is 0, as in an FPGA, else with values drawn from
+    /// Makes a core alone. Registers and memories start as zeros if `seed` is 0, as in an FPGA, else with values drawn from
     /// the seed, which shows what a reset forgets.
     ///
     /// # Errors
     /// [`ModelError::NotCompiledIn`].
     pub fn new(build: Build, seed: u32) -> Result<Model, ModelError> {
-        // SAFETY: the call has no preconditions; it gives a core that only this struct knows, or null.
-        let nic = unsafe { ffi::hg_new(build.bits() as c_int, seed) };
-        NonNull::new(nic).map(|nic| Model { nic, build }).ok_or(ModelError::NotCompiledIn(build))
+        Model::make(build, false, seed).ok_or(ModelError::NotCompiledIn(build))
+    }
+
+    /// Makes a whole NIC: instead of the streams of the host it has an AXI4 master and interrupts, and 8 KiB of registers.
+    ///
+    /// # Errors
+    /// [`ModelError::HostNotCompiledIn`].
+    pub fn with_host(build: Build, seed: u32) -> Result<Model, ModelError> {
+        Model::make(build, true, seed).ok_or(ModelError::HostNotCompiledIn(build))
+    }
+
+    fn make(build: Build, with_host: bool, seed: u32) -> Option<Model> {
+        // SAFETY: the call has no preconditions; it gives a NIC that only this struct knows, or null.
+        let nic = unsafe { ffi::hg_new(build.bits() as c_int, with_host.into(), seed) };
+        NonNull::new(nic).map(|nic| Model { nic, build })
     }
 
     /// The build it was made for.
@@ -170,6 +197,12 @@ impl Model {
         // SAFETY: `nic` is alive until `drop`; the call checks its operands.
         let failed = unsafe { ffi::hg_upset(self.nic.as_ptr(), number, word, bits) };
         assert!(failed == 0, "{memory:?} has no word {word} with bits {bits:#x}");
+    }
+
+    /// Puts the time base of a whole NIC forward, as if it had had nothing to do for so long: what depends on time ends, no cycle passes.
+    pub fn skip_time(&mut self, nanoseconds: u64) {
+        // SAFETY: `nic` is alive until `drop`.
+        unsafe { ffi::hg_skip_time(self.nic.as_ptr(), nanoseconds) }
     }
 
     /// Starts writing a waveform (FST, for GTKWave or Surfer); one cycle is two units of time. A waveform that was

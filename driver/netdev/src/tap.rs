@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! TAP devices.
+
+use crate::{NetDevice, check_name, unless_blocked};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use tun_rs::{DeviceBuilder, Layer, SyncDevice};
+
+/// A TAP device: the kernel sees a network interface, this process its other end.
+pub struct Tap {
+    device: SyncDevice,
+    /// The same open file, for those who poll.
+    fd: OwnedFd,
+}
+
+impl Tap {
+    /// Makes the interface `name`, or takes one that persists. If `persistent`, it outlives this process, with its addresses and routes.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the name; it needs CAP_NET_ADMIN, and nobody else may hold the other end.
+    pub fn open(name: &str, persistent: bool) -> io::Result<Tap> {
+        check_name(name)?;
+        let open = || {
+            let device = DeviceBuilder::new()
+                .name(name)
+                .layer(Layer::L2)
+                .packet_information(false)
+                .offload(false)
+                .inherit_enable_state()
+                .build_sync()?;
+            if persistent {
+                device.persist()?;
+            }
+            device.set_nonblocking(true)?;
+            let fd = rustix::io::fcntl_dupfd_cloexec(borrow(&device), 0)?;
+            Ok(Tap { device, fd })
+        };
+        open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("TAP device {name}: {error}")))
+    }
+}
+
+/// The file of a device, which the crate shows as a number only.
+fn borrow(device: &SyncDevice) -> BorrowedFd<'_> {
+    // SAFETY: the file is open as long as `device` lives, which the result does not outlive.
+    unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) }
+}
+
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl NetDevice for Tap {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        unless_blocked(self.device.recv(buffer))
+    }
+
+    fn send(&mut self, frame: &[u8]) -> io::Result<bool> {
+        Ok(unless_blocked(self.device.send(frame))?.is_some())
+    }
+}

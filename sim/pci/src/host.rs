@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The host around a function: its configuration space, the IOMMU before its memory, and who gets its messages.
+
+use crate::config::{BAR2_BYTES, ConfigSpace, Effect, PENDING_BITS, VECTORS};
+use crate::{Bus, BusError};
+use hashgate_device::{DeviceError, DmaMemory, Width, check_dma};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Faults that the log keeps; of more only the number.
+const FAULTS_KEPT: usize = 64;
+/// Words of an entry of the MSI-X table.
+const ENTRY_WORDS: usize = 4;
+const TABLE_WORDS: usize = VECTORS * ENTRY_WORDS;
+
+/// An access to memory that the function made and must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaFault {
+    /// IOVA of its first byte.
+    pub address: u64,
+    /// Its bytes.
+    pub bytes: usize,
+    /// A write.
+    pub write: bool,
+    /// Why not.
+    pub reason: FaultReason,
+}
+
+/// Why an access to memory failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultReason {
+    /// Some of it is not mapped.
+    NotMapped,
+    /// The command register has bus mastering off.
+    NoBusMaster,
+}
+
+/// Faults since the log was taken last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FaultLog {
+    /// The first ones.
+    pub first: Vec<DmaFault>,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// Gets the messages of one vector.
+pub type Sink = Box<dyn Fn() + Send + Sync>;
+
+struct Mapping {
+    bytes: u64,
+    memory: Arc<DmaMemory>,
+}
+
+struct State {
+    config: ConfigSpace,
+    /// The MSI-X table; word 3 of an entry: bit 0 masks.
+    table: [u32; TABLE_WORDS],
+    pending: u32,
+    sinks: [Option<Sink>; VECTORS],
+    /// By first address.
+    mappings: BTreeMap<u64, Mapping>,
+    faults: VecDeque<DmaFault>,
+    fault_count: u64,
+    removed: bool,
+}
+
+/// The host around a function.
+pub struct Host {
+    state: Mutex<State>,
+}
+
+impl Host {
+    /// A host with no memory mapped, and a function as after power-up.
+    pub fn new(bar0_bytes: usize) -> Host {
+        let mut state = State {
+            config: ConfigSpace::new(bar0_bytes),
+            table: [0; TABLE_WORDS],
+            pending: 0,
+            sinks: [const { None }; VECTORS],
+            mappings: BTreeMap::new(),
+            faults: VecDeque::new(),
+            fault_count: 0,
+            removed: false,
+        };
+        state.mask_all();
+        Host { state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the configuration space.
+    ///
+    /// # Errors
+    /// [`DeviceError::ConfigAccess`].
+    pub fn config_read(&self, offset: u16, width: Width) -> Result<u32, DeviceError> {
+        hashgate_device::check_config_access(offset, width)?;
+        let state = self.state();
+        Ok(if state.removed {
+            u32::MAX >> (32 - 8 * u32::from(width.bytes()))
+        } else {
+            state.config.read(offset, width)
+        })
+    }
+
+    /// Writes the configuration space; the caller carries the effect out.
+    ///
+    /// # Errors
+    /// [`DeviceError::ConfigAccess`].
+    pub fn config_write(&self, offset: u16, width: Width, value: u32) -> Result<Effect, DeviceError> {
+        hashgate_device::check_config_access(offset, width)?;
+        let mut state = self.state();
+        if state.removed {
+            return Ok(Effect::None);
+        }
+        let effect = state.config.write(offset, width, value);
+        state.send_pending();
+        Ok(effect)
+    }
+
+    /// Whether accesses to BARs are answered.
+    pub fn answers(&self) -> bool {
+        let state = self.state();
+        state.config.memory_enabled() && !state.removed
+    }
+
+    /// Reads BAR 2; `offset` is a multiple of 4 inside it.
+    pub fn read_bar2(&self, offset: usize) -> u32 {
+        let state = self.state();
+        match offset {
+            _ if offset < 4 * TABLE_WORDS => state.table[offset / 4],
+            PENDING_BITS => state.pending,
+            _ => 0,
+        }
+    }
+
+    /// Writes BAR 2.
+    pub fn write_bar2(&self, offset: usize, value: u32) {
+        debug_assert!(offset < BAR2_BYTES);
+        if offset < 4 * TABLE_WORDS {
+            let mut state = self.state();
+            state.table[offset / 4] = value;
+            state.send_pending();
+        }
+    }
+
+    /// Maps memory for the function.
+    ///
+    /// # Errors
+    /// [`DeviceError::DmaMap`] as of [`check_dma`], or if some of it is mapped already.
+    pub fn map(&self, iova: u64, memory: Arc<DmaMemory>) -> Result<(), DeviceError> {
+        let bytes = memory.size();
+        check_dma(iova, bytes)?;
+        let mut state = self.state();
+        let end = iova + bytes as u64;
+        let before = state.mappings.range(..end).next_back();
+        if before.is_some_and(|(first, mapping)| first + mapping.bytes > iova) {
+            return Err(DeviceError::DmaMap { iova, bytes, reason: "mapped already" });
+        }
+        state.mappings.insert(iova, Mapping { bytes: bytes as u64, memory });
+        Ok(())
+    }
+
+    /// Unmaps what was mapped at exactly `iova`; gives whether there was something.
+    pub fn unmap(&self, iova: u64) -> bool {
+        self.state().mappings.remove(&iova).is_some()
+    }
+
+    /// Unmaps everything in a range that whole mappings fill; gives how many they were and their bytes, or `None` and changes nothing
+    /// if one lies across an end.
+    pub fn unmap_range(&self, iova: u64, bytes: u64) -> Option<(usize, u64)> {
+        let mut state = self.state();
+        let end = iova.checked_add(bytes)?;
+        if state.mappings.range(..iova).next_back().is_some_and(|(first, mapping)| first + mapping.bytes > iova) {
+            return None;
+        }
+        let inside: Vec<(u64, u64)> =
+            state.mappings.range(iova..end).map(|(first, mapping)| (*first, mapping.bytes)).collect();
+        if inside.iter().any(|(first, bytes)| first + bytes > end) {
+            return None;
+        }
+        inside.iter().for_each(|(first, _)| drop(state.mappings.remove(first)));
+        Some((inside.len(), inside.iter().map(|(_, bytes)| bytes).sum()))
+    }
+
+    /// Unmaps everything.
+    pub fn unmap_all(&self) {
+        self.state().mappings.clear();
+    }
+
+    /// Who gets the messages of the vectors from `first` on; MSI-X is on as long as somebody does. The vectors are unmasked, as a
+    /// kernel does for its driver.
+    ///
+    /// # Errors
+    /// [`DeviceError::Interrupts`] if there are not so many.
+    pub fn set_sinks(&self, first: usize, sinks: Vec<Option<Sink>>) -> Result<(), DeviceError> {
+        let wanted = first.saturating_add(sinks.len());
+        if wanted > VECTORS {
+            return Err(DeviceError::Interrupts { wanted, available: VECTORS });
+        }
+        let mut state = self.state();
+        for (n, sink) in (first..).zip(sinks) {
+            state.table[n * ENTRY_WORDS + 3] = sink.is_none().into();
+            state.sinks[n] = sink;
+        }
+        let enable = state.sinks.iter().any(Option::is_some);
+        state.config.enable_msix(enable);
+        state.send_pending();
+        Ok(())
+    }
+
+    /// Nobody gets messages; MSI-X is off.
+    pub fn clear_sinks(&self) {
+        self.state().silence();
+    }
+
+    /// What a function-level reset does outside of the function. Mappings belong to the host and stay.
+    pub fn reset(&self) {
+        let mut state = self.state();
+        state.config.reset();
+        state.silence();
+    }
+
+    /// Takes the log of faults.
+    pub fn take_faults(&self) -> FaultLog {
+        let mut state = self.state();
+        FaultLog { first: state.faults.drain(..).collect(), count: std::mem::take(&mut state.fault_count) }
+    }
+
+    /// Surprise removal: nothing answers any more.
+    pub fn remove(&self) {
+        self.state().removed = true;
+    }
+}
+
+impl State {
+    fn mask_all(&mut self) {
+        (0..VECTORS).for_each(|n| self.table[n * ENTRY_WORDS + 3] = 1);
+    }
+
+    fn silence(&mut self) {
+        self.config.enable_msix(false);
+        self.sinks = [const { None }; VECTORS];
+        self.table = [0; TABLE_WORDS];
+        self.pending = 0;
+        self.mask_all();
+    }
+
+    fn may_send(&self, vector: usize) -> bool {
+        !self.config.msix_masked() && self.table[vector * ENTRY_WORDS + 3] & 1 == 0
+    }
+
+    fn send_pending(&mut self) {
+        if self.pending == 0 || !self.config.msix_enabled() || !self.config.bus_master() {
+            return;
+        }
+        for vector in 0..VECTORS {
+            if self.pending >> vector & 1 == 1 && self.may_send(vector) {
+                self.pending &= !(1 << vector);
+                if let Some(sink) = &self.sinks[vector] {
+                    sink();
+                }
+            }
+        }
+    }
+
+    /// Calls `work` for each part of the access that lies in one mapping: memory, offset in it, offset in the access, bytes.
+    fn access(
+        &mut self,
+        fault: DmaFault,
+        mut work: impl FnMut(&DmaMemory, usize, usize, usize),
+    ) -> Result<(), BusError> {
+        let reason = if self.removed || !self.config.bus_master() {
+            Some(FaultReason::NoBusMaster)
+        } else {
+            let covered = self.parts(fault.address, fault.bytes, |_, _, _, _| ());
+            (covered != fault.bytes).then_some(FaultReason::NotMapped)
+        };
+        if let Some(reason) = reason {
+            self.fault_count += 1;
+            if self.faults.len() < FAULTS_KEPT {
+                self.faults.push_back(DmaFault { reason, ..fault });
+            }
+            return Err(BusError);
+        }
+        self.parts(fault.address, fault.bytes, &mut work);
+        Ok(())
+    }
+
+    /// Goes through the mappings of a range; gives the bytes up to the first that is not mapped.
+    fn parts(&self, address: u64, bytes: usize, mut work: impl FnMut(&DmaMemory, usize, usize, usize)) -> usize {
+        let mut done = 0;
+        while done < bytes {
+            let Some(at) = address.checked_add(done as u64) else { break };
+            let Some((first, mapping)) = self.mappings.range(..=at).next_back() else { break };
+            let offset = at - first;
+            if offset >= mapping.bytes {
+                break;
+            }
+            let part = (mapping.bytes - offset).min((bytes - done) as u64) as usize;
+            work(&mapping.memory, offset as usize, done, part);
+            done += part;
+        }
+        done
+    }
+}
+
+impl Bus for Host {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), BusError> {
+        let fault = DmaFault { address, bytes: bytes.len(), write: false, reason: FaultReason::NotMapped };
+        self.state().access(fault, |memory, offset, at, length| memory.read_bytes(offset, &mut bytes[at..at + length]))
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), BusError> {
+        let fault = DmaFault { address, bytes: bytes.len(), write: true, reason: FaultReason::NotMapped };
+        self.state().access(fault, |memory, offset, at, length| memory.write_bytes(offset, &bytes[at..at + length]))
+    }
+
+    fn interrupt(&self, vector: u16) {
+        let mut state = self.state();
+        if usize::from(vector) < VECTORS && state.config.msix_enabled() && state.config.bus_master() && !state.removed {
+            state.pending |= 1 << vector;
+            state.send_pending();
+        }
+    }
+}
