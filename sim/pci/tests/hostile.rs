@@ -171,7 +171,7 @@ fn every_command_checks_what_it_gets() {
     let map = |address, size| Payload::new().word(32).word(3).long(0).long(address).long(size).done();
     assert_eq!(ask(command::DMA_MAP, &map(0x1000, 4096)), unknown, "memory that is not shared");
     let unmap = |address, size| Payload::new().word(24).word(0).long(address).long(size).done();
-    assert_eq!(ask(command::DMA_UNMAP, &unmap(0x1000, 4096)), invalid, "nothing is mapped");
+    assert_eq!(ask(command::DMA_UNMAP, &unmap(0x1000, 4096)), Ok(unmap(0x1000, 0)), "nothing is mapped");
     assert_eq!(ask(command::DMA_UNMAP, &unmap(u64::MAX, u64::MAX)), invalid);
     let irqs =
         |flags, index, start, count| Payload::new().word(20).word(flags).word(index).word(start).word(count).done();
