@@ -8,15 +8,14 @@
 use anyhow::{Context, Result, bail, ensure};
 use hashgate_device::{DMA_PAGE, DeviceError, PciDevice, Width, config, map_bar};
 use hashgate_nic::Nic;
-use hashgate_packets::tables::{Options, tables};
-use hashgate_regs::defs::Table;
+use hashgate_regs::defs::{Mode, Table, Track, VipKind};
 use hashgate_regs::host::{
     BAR0_BYTES, CONTROL_RX, FAULT_ADDRESS, FAULT_VECTOR, HOST_ID, HOST_RESET, HOST_STATUS, ID, MOVER, RING_FAULT,
     STATUS_RESETTING, VECTORS, ring,
 };
 use hashgate_regs::registers::TableSelect;
 use hashgate_rings::{HostInterface, MoverConfig, RingError, RxConfig, RxQueue, SendOutcome, TxConfig, TxRing, Wake};
-use hashgate_tables::{BucketFlags, Tables};
+use hashgate_tables::{BUCKETS, BucketFlags, KeyMask, Mac, MatchSlot, Rule, Settings, Tables, Target, Timeouts, Vip};
 use hashgate_vfio::{Vfio, VfioError, Way};
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -29,8 +28,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Frames of a round of traffic.
 const FRAMES: usize = 200;
-/// Seeds of the tables before and after the reset.
-const SEEDS: [u64; 2] = [1, 2];
+/// The tables before and after the reset.
+const VARIANTS: [u16; 2] = [1, 2];
 /// Number of the signal that ends a process without its doing.
 const SIGKILL: i32 = 9;
 /// What the program prints, as a child, when it is in the middle of its work.
@@ -80,13 +79,13 @@ fn all(address: &str) -> Result<()> {
 
     let device: Arc<dyn PciDevice> = Arc::new(Vfio::open(address)?);
     let mut driver = check("bring-up", || Driver::open(&device))?;
-    let first = check("tables loaded and dumped by DMA", || driver.load_tables(SEEDS[0]))?;
+    let first = check("tables loaded and dumped by DMA", || driver.load_tables(VARIANTS[0]))?;
     check("the same tables by register", || driver.compare_registers())?;
     check("traffic both ways, on the data and the control ring", || driver.traffic())?;
     check("interrupts", || driver.interrupts())?;
     check("a reset ends the rings and leaves the tables", || driver.reset(&first))?;
     check("tables, traffic and interrupts after the reset", || {
-        driver.load_tables(SEEDS[1])?;
+        driver.load_tables(VARIANTS[1])?;
         driver.traffic()?;
         driver.interrupts()
     })?;
@@ -242,16 +241,12 @@ impl Driver {
         Ok(())
     }
 
-    /// Loads random tables, and compares what the NIC then has.
-    fn load_tables(&mut self, seed: u64) -> Result<Tables> {
-        let limits = self.nic.info().limits;
-        let mut wanted = tables(seed, &limits, Options { dangling: false, full: false });
+    /// Loads tables, and compares what the NIC then has.
+    fn load_tables(&mut self, variant: u16) -> Result<Tables> {
+        let wanted = tables(variant);
         self.nic.load(&wanted)?;
-        // What stands for nothing is not told from what is not there.
-        wanted.flags.retain(|_, flags| *flags != BucketFlags::default());
-        let found = self.nic.read_active()?;
-        ensure!(found == wanted, "the tables of seed {seed} are not what was loaded");
-        Ok(found)
+        ensure!(self.nic.read_active()? == wanted, "tables {variant} are not what was loaded");
+        Ok(wanted)
     }
 
     /// Compares a table that was moved by DMA with what its registers show.
@@ -344,13 +339,13 @@ impl Driver {
 fn work(address: &str) -> Result<()> {
     let device: Arc<dyn PciDevice> = Arc::new(Vfio::open(address)?);
     let mut driver = Driver::open(&device)?;
-    driver.load_tables(SEEDS[0])?;
+    driver.load_tables(VARIANTS[0])?;
     driver.traffic()?;
     println!("{WORKING}");
     std::io::stdout().flush()?;
     loop {
         driver.traffic()?;
-        driver.load_tables(SEEDS[0])?;
+        driver.load_tables(VARIANTS[0])?;
     }
 }
 
@@ -368,12 +363,43 @@ fn adoption(address: &str) -> Result<()> {
 
     let device: Arc<dyn PciDevice> = Arc::new(Vfio::open(address)?);
     let mut driver = Driver::open(&device)?;
-    let limits = driver.nic.info().limits;
-    let mut wanted = tables(SEEDS[0], &limits, Options { dangling: false, full: false });
-    wanted.flags.retain(|_, flags| *flags != BucketFlags::default());
-    ensure!(driver.nic.read_active()? == wanted, "the tables are not those of the driver that was killed");
+    ensure!(driver.nic.read_active()? == tables(VARIANTS[0]), "the tables are not those of the driver that was killed");
     driver.traffic()?;
     driver.interrupts()
+}
+
+/// Some tables that every build of the NIC takes; those of different variants differ in all units.
+fn tables(variant: u16) -> Tables {
+    let mac = |first| Mac([first, 0, 0, 0, 0, variant as u8]);
+    let rule = Rule {
+        mode: Mode::Single,
+        draining: variant == 1,
+        affinity: false,
+        timeouts: Timeouts::default(),
+        track: Track::Always,
+        map: 0,
+        group: 0,
+        bucket: KeyMask::CLASS_C,
+        binding: KeyMask { src4: 32, src6: 128, dst: true, sport: true, dport: true },
+    };
+    let vip = Vip { zone: 1, addr: [10, 0, 0, variant as u8].into(), kind: VipKind::Vip, id: variant };
+    let ports = (80 * variant, 443 * variant);
+    let slot = MatchSlot { vip: Some(variant), tcp: true, udp: false, ports, fragment: false, rule: 0 };
+    let owners = |map: u16| (0..BUCKETS as u16).map(|bucket| (bucket + map + variant) % 3).collect();
+    let flags = |bucket| (u8::from(bucket % 2 == 0), bucket);
+    Tables {
+        settings: Settings { station_mac: mac(2), cluster_mac: mac(3), mask_mac: mac(6), ..Settings::default() },
+        zones: [((0, variant), 1), ((1, 0), 1)].into(),
+        multicast: [mac(1), Mac([0x33, 0x33, 0, 0, 0, 1])].into(),
+        vips: vec![vip],
+        slots: vec![Some(slot)],
+        rules: [(0, rule)].into(),
+        maps: [(0, owners(0)), (1, owners(1))].into(),
+        flags: (0..100)
+            .map(|n| (flags(n * 40 + variant), BucketFlags { handover: n % 3 == 0, track: n % 3 > 0 }))
+            .collect(),
+        targets: (0..3).map(|target| (target, Target::forward(((target + variant) % 2) as u8))).collect(),
+    }
 }
 
 /// Frame `n` of ring `ring`.
