@@ -188,7 +188,10 @@ mod tests {
     fn numbers_are_little_endian() {
         let memory = DmaMemory::anonymous(4096).unwrap();
         memory.write64(8, 0x0102_0304_0506_0708);
-        assert_eq!((memory.read32(8), memory.read32(12), memory.read64(8)), (0x0506_0708, 0x0102_0304, 0x0102_0304_0506_0708));
+        assert_eq!(
+            (memory.read32(8), memory.read32(12), memory.read64(8)),
+            (0x0506_0708, 0x0102_0304, 0x0102_0304_0506_0708)
+        );
         memory.write32(4092, 0xdead_beef);
         let mut bytes = [0; 4];
         memory.read_bytes(4092, &mut bytes);

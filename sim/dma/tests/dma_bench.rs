@@ -96,7 +96,8 @@ fn every_bug_is_noticed() {
         for bits in hashgate_dma_sim::WIDTHS {
             let why = catch_unwind(AssertUnwindSafe(|| work(bits, bug)));
             let why = why.expect_err(&format!("{bug:?} at {bits} bit"));
-            let text = why.downcast_ref::<String>().cloned().or(why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let text =
+                why.downcast_ref::<String>().cloned().or(why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let text = text.expect("a text");
             println!("{bug:?} at {bits} bit: {text}");
             assert!(text.contains(words), "{bug:?} at {bits} bit: {text}");

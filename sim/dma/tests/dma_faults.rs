@@ -5,6 +5,7 @@ use hashgate_dma_sim::{Access, Bench, Drops, reg, widths};
 
 widths!(
     doorbell_beyond_the_ring,
+    doorbell_beyond_what_is_answered,
     receive_descriptor,
     receive_data,
     completion,
@@ -110,6 +111,24 @@ fn doorbell_beyond_the_ring(bits: u32) {
         bench.enable(ring, 4, 128, (0, 0));
         bench.expect_fault(ring);
         bench.write(reg::of(ring, reg::PRODUCER), 0xffff);
+        halted(&mut bench, ring, None);
+    }
+}
+
+/// Descriptors that the NIC has read ahead are with the NIC as long as they are not answered.
+fn doorbell_beyond_what_is_answered(bits: u32) {
+    for ring in [0, 8] {
+        let mut bench = Bench::new(bits, 50);
+        bench.enable(ring, 4, 128, (0, 0));
+        bench.post(ring, 16);
+        give(&mut bench, ring, 3);
+        bench.settle();
+        assert_eq!(bench.ring(ring).visible, 3);
+        bench.write(reg::of(ring, reg::PRODUCER), 19);
+        bench.settle();
+        assert_eq!(bench.read(reg::RING_FAULT), 0);
+        bench.expect_fault(ring);
+        bench.write(reg::of(ring, reg::PRODUCER), 20);
         halted(&mut bench, ring, None);
     }
 }

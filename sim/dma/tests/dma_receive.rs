@@ -198,7 +198,8 @@ fn nine_rings(bits: u32) {
     }
     bench.rx_pause = bench.random.below(900);
     for _ in 0..600 {
-        let length = if bench.random.chance(800) { bench.random.between(14, 600) } else { bench.random.between(14, 9022) };
+        let length =
+            if bench.random.chance(800) { bench.random.between(14, 600) } else { bench.random.between(14, 9022) };
         let mut frame = bench.any_frame(length as usize);
         frame.abort = bench.random.chance(100);
         bench.give(frame);

@@ -35,7 +35,10 @@ fn registers_after_a_reset(bits: u32) {
         for ring in [0, 9] {
             assert_eq!(bench.read(reg::of(ring, reg::CONTROL)) & 1, 0);
         }
-        assert_eq!((bench.read(reg::RING_FAULT), bench.read(reg::RING_RUNNING), bench.read(reg::HOST_STATUS)), (0, 0, 0));
+        assert_eq!(
+            (bench.read(reg::RING_FAULT), bench.read(reg::RING_RUNNING), bench.read(reg::HOST_STATUS)),
+            (0, 0, 0)
+        );
         assert_eq!(bench.drops(0), Drops::default());
         bench.run(1000);
         works(&mut bench);

@@ -57,7 +57,8 @@ fn lengths(bits: u32) {
         let length = middle + bench.random.below(3) as usize - 1;
         send(&mut bench, 9, length, offset, 0);
     }
-    for (length, offset) in [(9022, 0), (9022, 1), (9021, 4095), (9020, 63), (4096, 0), (8192, 0), (4097, 0), (8191, 1)] {
+    for (length, offset) in [(9022, 0), (9022, 1), (9021, 4095), (9020, 63), (4096, 0), (8192, 0), (4097, 0), (8191, 1)]
+    {
         send(&mut bench, 9, length, offset, 0);
     }
     finish(&mut bench, 9);
@@ -154,7 +155,8 @@ fn random_frames(bits: u32) {
         }
         for _ in 0..150 {
             let ring = 9 + usize::from(bench.random.chance(300));
-            let length = if bench.random.chance(900) { bench.random.between(14, 400) } else { bench.random.between(14, 9022) };
+            let length =
+                if bench.random.chance(900) { bench.random.between(14, 400) } else { bench.random.between(14, 9022) };
             let offset = bench.random.below(4096);
             send(&mut bench, ring, length as usize, offset, 0);
             if bench.random.chance(300) {

@@ -70,6 +70,12 @@ impl Ring {
         self.enabled && !self.halted && self.outstanding() != 0
     }
 
+    /// Answers at or beyond the index that the host waits at.
+    fn waiting(&self) -> u32 {
+        let waiting = u32::from(self.consumer.wrapping_sub(self.index));
+        if waiting > 1 << self.size_log2 { 0 } else { waiting }
+    }
+
     /// An answer was written.
     fn done(&mut self, step: u64) {
         let entry = self.entry() as usize;
@@ -144,7 +150,7 @@ impl Host {
             && self.wire_rx.is_empty()
             && !working
             && !events
-            && !rings.iter().any(|ring| ring.armed)
+            && !rings.iter().any(|ring| ring.armed && ring.waiting() != 0)
     }
 
     // ---- registers --------------------------------------------------------------------------------------------------
@@ -491,13 +497,13 @@ impl Host {
         if !ring.armed {
             return;
         }
-        let waiting = ring.consumer.wrapping_sub(ring.index);
-        if waiting == 0 || u32::from(waiting) > 1 << ring.size_log2 {
+        let waiting = ring.waiting();
+        if waiting == 0 {
             return;
         }
         let oldest = ring.answered[usize::from(ring.index) & ((1 << ring.size_log2) - 1)];
         let (holdoff, count) = (u64::from(ring.moderation & 0xff_ffff), (ring.moderation >> 24).max(1));
-        if u32::from(waiting) >= count || step - oldest >= holdoff {
+        if waiting >= count || step - oldest >= holdoff {
             ring.armed = false;
             self.interrupt(number, bus);
         }
