@@ -15,6 +15,7 @@ use hashgate_regs::host::{
 };
 use hashgate_regs::registers::TableSelect;
 use hashgate_rings::{HostInterface, MoverConfig, RingError, RxConfig, RxQueue, SendOutcome, TxConfig, TxRing};
+use hashgate_selftest::{Outcome, Wire};
 use hashgate_tables::{BUCKETS, BucketFlags, KeyMask, Mac, MatchSlot, Rule, Settings, Tables, Target, Timeouts, Vip};
 use hashgate_vfio::{Vfio, VfioError, Way};
 use std::error::Error;
@@ -90,8 +91,19 @@ fn all(address: &str) -> Result<()> {
         driver.interrupts()
     })?;
     drop(driver);
+    selftest(&device)?;
     drop(device);
     check("a driver that is killed leaves a NIC that the next one adopts", || adoption(address))
+}
+
+/// The checks that are the same on every backend; they print their own lines.
+fn selftest(device: &Arc<dyn PciDevice>) -> Result<()> {
+    // The wires are looped on the other side, where time passes by itself.
+    let checks = hashgate_selftest::run(device, Wire::Looped(&mut || ()), PATIENCE, &mut std::io::stdout())?;
+    ensure!(hashgate_selftest::passed(&checks), "the selftest failed");
+    let left_out: Vec<_> = checks.iter().filter(|check| matches!(check.outcome, Outcome::LeftOut(_))).collect();
+    ensure!(!checks.is_empty() && left_out.is_empty(), "the selftest left out {left_out:?}");
+    Ok(())
 }
 
 /// A [`VfioError`] that is the reason of an error.
