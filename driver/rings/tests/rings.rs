@@ -407,6 +407,7 @@ fn detaching_leaves_nothing_behind() {
         let iova = (0..1 << 20).step_by(4096).map(|n| (1 << 20) + n);
         let taken = iova.clone().filter(|iova| driver.map_dma(*iova, 4096).is_err()).count();
         assert!(taken > 4, "{taken} pages are mapped");
+        assert!(driver.map_dma(1 << 20, 4096).is_err(), "addresses are used again");
         device.nic().inject(Frame::plain(bytes(60, 0)));
         drop((queue, tx));
         let taken = iova.filter(|iova| driver.map_dma(*iova, 4096).is_err()).count();
