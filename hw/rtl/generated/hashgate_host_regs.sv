@@ -427,10 +427,7 @@ module hashgate_host_regs (
         if(decoded_reg_strb.ring_fault && decoded_req_is_wr) begin // SW write 1 clear
             next_c = field_storage.ring_fault.rings.value & ~(decoded_wr_data[12:0] & decoded_wr_biten[12:0]);
             load_next_c = '1;
-        end else if(hwif_in.ring_fault.rings.hwset) begin // HW Set
-            next_c = '1;
-            load_next_c = '1;
-        end else begin // HW Write
+        end else if(hwif_in.ring_fault.rings.we) begin // HW Write - we
             next_c = hwif_in.ring_fault.rings.next;
             load_next_c = '1;
         end
@@ -446,6 +443,7 @@ module hashgate_host_regs (
             end
         end
     end
+    assign hwif_out.ring_fault.rings.value = field_storage.ring_fault.rings.value;
     // Field: hashgate_host_regs.tx_bad.value
     always_comb begin
         automatic logic [31:0] next_c;

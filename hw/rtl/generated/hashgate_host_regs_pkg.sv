@@ -30,7 +30,7 @@ package hashgate_host_regs_pkg;
 
     typedef struct {
         logic [12:0] next;
-        logic hwset;
+        logic we;
     } hashgate_host_regs__ring_fault__rings__in_t;
 
     typedef struct {
@@ -199,6 +199,14 @@ package hashgate_host_regs_pkg;
     } hashgate_host_regs__host_reset__out_t;
 
     typedef struct {
+        logic [12:0] value;
+    } hashgate_host_regs__ring_fault__rings__out_t;
+
+    typedef struct {
+        hashgate_host_regs__ring_fault__rings__out_t rings;
+    } hashgate_host_regs__ring_fault__out_t;
+
+    typedef struct {
         logic [31:0] value;
     } hashgate_host_regs__reason_queuex__nibbles__out_t;
 
@@ -309,6 +317,7 @@ package hashgate_host_regs_pkg;
 
     typedef struct {
         hashgate_host_regs__host_reset__out_t host_reset;
+        hashgate_host_regs__ring_fault__out_t ring_fault;
         hashgate_host_regs__reason_queuex__out_t reason_queue[8];
         hashgate_host_regs__spreadx__out_t spread[16];
         hashgate_host_regs__ringx__out_t ring[13];
