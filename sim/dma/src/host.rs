@@ -326,6 +326,15 @@ impl Bench {
         count
     }
 
+    /// The same, and waits until the NIC has had the time to read the descriptors: a frame that comes before that finds none.
+    #[track_caller]
+    pub fn stock(&mut self, number: usize, count: u64) -> u64 {
+        let count = self.post(number, count);
+        let timing = self.memory.timing;
+        self.run(3 * (timing.latency + timing.jitter) + 500);
+        count
+    }
+
     /// Writes a descriptor of a buffer at that address, without a doorbell.
     pub fn post_at(&mut self, number: usize, buffer: u64) {
         let ring = self.rings[number].as_mut().expect("the ring is enabled");
