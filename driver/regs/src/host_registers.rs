@@ -495,8 +495,8 @@ impl<IO: RegisterIo> HostRegisters<IO> {
         self.io.read32(offset::RING_DROPPED_FULL + 0x40 * index)
     }
 
-    /// Reads RING.DROPPED_DOWN: Receive: frames dropped because the ring was not enabled or was halted. Enabling does
-    /// not clear it.
+    /// Reads RING.DROPPED_DOWN: Receive: frames dropped because the ring was not enabled or was halted, before their
+    /// completion was written. Enabling does not clear it.
     ///
     /// Frames, wraps.
     ///

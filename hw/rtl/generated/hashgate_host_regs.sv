@@ -844,8 +844,8 @@ module hashgate_host_regs (
             load_next_c = '0;
 
             if(hwif_in.ring[i0].dropped_down.value.incr) begin // increment
-                field_combo.ring[i0].dropped_down.value.overflow = (((33)'(next_c) + 32'h1) > 33'hffffffff);
-                next_c = next_c + 32'h1;
+                field_combo.ring[i0].dropped_down.value.overflow = (((33)'(next_c) + hwif_in.ring[i0].dropped_down.value.incrvalue) > 33'hffffffff);
+                next_c = next_c + hwif_in.ring[i0].dropped_down.value.incrvalue;
                 load_next_c = '1;
             end else begin
                 field_combo.ring[i0].dropped_down.value.overflow = '0;

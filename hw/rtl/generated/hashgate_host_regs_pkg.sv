@@ -143,6 +143,7 @@ package hashgate_host_regs_pkg;
 
     typedef struct {
         logic incr;
+        logic [1:0] incrvalue;
     } hashgate_host_regs__ringx__dropped_down__value__in_t;
 
     typedef struct {

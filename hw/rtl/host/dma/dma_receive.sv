@@ -8,7 +8,8 @@
 //           that speed and needs nothing of the write side; one that is here but not at hand is waited for, some cycles. One that turns out to be too long or is aborted leaves its buffer for the
 //           next frame of its ring. Others are completed in their order.
 // Waits     while the write side has no room for beats, or as many frames as receive_completion holds wait for responses.
-// Fates     `fate_o` of `fate_ring_o` for each frame, when its last beat is taken.
+// Fates     `fate_o` of `fate_ring_o` for each frame, when its last beat is taken. `discarded_o`: one that was TAKEN has lost its ring before
+//           its completion was written.
 // Drop      while `drop_i` every frame is dropped as DOWN, those under way too: for a reset of what is behind. `clear_i` then resets the
 //           rest.
 `resetall
@@ -35,6 +36,8 @@ module dma_receive
     output logic                                     fate_valid_o,
     output fate_e                                    fate_o,
     output ring_t                                    fate_ring_o,
+    output logic                                     discarded_o,
+    output ring_t                                    discarded_ring_o,
     // from the core
     input  wire logic                                tvalid_i,
     output logic                                     tready_o,
@@ -193,11 +196,9 @@ module dma_receive
     end
     assign received_q.dropped = '0;
 
-    logic  discarded;
-    ring_t discarded_ring;
     receive_completion u_completion (
         .clk, .rst(rst || clear_i), .on_i, .settings_i, .valid_i(received_valid), .received_i(received), .full_o(completions_full),
-        .written_i, .line_valid_o, .line_ready_i, .line_o, .discarded_o(discarded), .discarded_ring_o(discarded_ring));
+        .written_i, .line_valid_o, .line_ready_i, .line_o, .discarded_o, .discarded_ring_o);
 
     // ---- writes of each ring under way: bursts until their response, frames until that of their completion -----------------------
     logic [RECEIVE_RINGS-1:0][10:0] open_q;
@@ -206,7 +207,7 @@ module dma_receive
         for (int unsigned r = 0; r < RECEIVE_RINGS; r++) begin
             more_q[r]     <= burst_valid_o && burst_o.ring == ring_t'(r);
             response_q[r] <= written_i.valid && written_i.ring == ring_t'(r) && !written_i.completes;
-            discard_q[r]  <= discarded && discarded_ring == ring_t'(r);
+            discard_q[r]  <= discarded_o && discarded_ring_o == ring_t'(r);
             open_q[r]     <= open_q[r] + 11'(more_q[r]) - 11'(response_q[r]) - 11'(discard_q[r]);
             busy_o[r]     <= open_q[r] != '0 || more_q[r] || (inside_q && !bad_q && head_q.ring == ring_t'(r));
         end

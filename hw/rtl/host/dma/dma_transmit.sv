@@ -6,6 +6,7 @@
 //
 // Choice    the control ring first, whenever its buffer has room for a longest frame; a buffer that the core does not empty stops its own
 //           ring only. Frames are read one after the other: the data of a frame is in one piece. About 5 cycles a short frame.
+//           A control frame has no more data before it at the memory than AHEAD beats and a frame.
 // Buffers   a frame goes to the core when it is whole and was read without error, and is complete then whatever happens to the host
 //           side; one with an error, or of a ring that was stopped meanwhile, is forgotten.
 // Index     `done_o[r]`: behind the last descriptor whose frame was read. Written to memory whenever it differs from what was
@@ -65,6 +66,9 @@ module dma_transmit
     localparam used_t [1:0] ROOM = {used_t'(CONTROL_BEATS - MAX_BEATS - 8), used_t'(DATA_BEATS - MAX_BEATS - 8)};
     // Frames on the way from memory.
     localparam int unsigned FRAMES = 128;
+    // Beats on the way from memory at which no further data frame is begun: enough for the latency of memory, and what a control frame
+    // waits for at most, with one longest frame.
+    localparam int unsigned AHEAD = 448;
     typedef logic [7:0] frames_t;
 
     // ---- descriptor -> bursts ----------------------------------------------------------------------------------------
@@ -92,6 +96,8 @@ module dma_transmit
     logic [8:0]          bytes_q;
     logic [1:0]          room_q, wait_q, eligible_q, frames_room_q;
     used_t [1:0]         used_q, stored_q;
+    logic [15:0]         ahead_q, coming_beats;
+    logic                ahead_room_q;
     frames_t [1:0]       flight_q;
     logic                impossible, accept, skip;
     logic                finish, finish_good;
@@ -118,14 +124,17 @@ module dma_transmit
         frame_next.tail   = length_q[TAIL_BITS-1:0];
         frame_next.beats  = used_t'((length_q + 16'(BEAT_BYTES - 1)) / 16'(BEAT_BYTES));
         frame_next.port   = port_q;
+        coming_beats      = (length_q + 16'(address_q[TAIL_BITS-1:0]) + 16'(BEAT_BYTES - 1)) / 16'(BEAT_BYTES);
     end
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < 2; r++) begin
             frames_room_q[r] <= 32'(flight_q[0]) + 32'(flight_q[1]) < FRAMES - 4;
             room_q[r]        <= used_q[r] <= ROOM[r];
             wait_q[r]        <= (wait_q[r] || (state_q == BEGIN && impossible_q && ring_q == 1'(r))) && flight_q[r] != '0;
-            eligible_q[r]    <= on_i[r] && stock_i[r] && room_q[r] && frames_room_q[r] && !wait_q[r] && state_q == PICK;
+            eligible_q[r]    <= on_i[r] && stock_i[r] && (r == 1 || ahead_room_q) && room_q[r] && frames_room_q[r] && !wait_q[r] && state_q == PICK;
         end
+        ahead_q      <= ahead_q + (accept ? coming_beats : '0) - 16'(valid_i);
+        ahead_room_q <= ahead_q <= 16'(AHEAD);
         bad_o <= skip;
         case (state_q)
             PICK: begin
@@ -167,6 +176,7 @@ module dma_transmit
             request_o  <= 1'b0;
             eligible_q <= '0;
             wait_q     <= '0;
+            ahead_q    <= '0;
             bad_o      <= 1'b0;
         end
     end

@@ -129,9 +129,9 @@ module host_interface
     logic [RINGS-1:0]           armed, interrupt_written, ask, fault, fault_set;
     logic [RINGS-1:0][23:0]     holdoff;
     logic [RINGS-1:0][7:0]      count;
-    logic                       new_fault, bad_descriptor, fate_valid;
+    logic                       new_fault, bad_descriptor, fate_valid, discarded;
     fate_e                      fate;
-    ring_t                      fate_ring;
+    ring_t                      fate_ring, discarded_ring;
     iova_t                      fault_address;
     fault_t [2:0]               failed;
     host_registers u_registers (
@@ -143,7 +143,7 @@ module host_interface
         .doorbell_index_o(doorbell_index), .consumer_i(consumer), .armed_o(armed), .interrupt_written_o(interrupt_written),
         .interrupt_index_o(interrupt_index), .holdoff_o(holdoff), .count_o(count), .ask_i(ask), .fault_o(fault),
         .fault_set_i(fault_set), .fault_address_i(fault_address), .bad_i(bad_descriptor), .fate_valid_i(fate_valid), .fate_i(fate),
-        .fate_ring_i(fate_ring));
+        .fate_ring_i(fate_ring), .discarded_i(discarded), .discarded_ring_i(discarded_ring));
     always_ff @(posedge clk) begin
         reset       <= rst || clear;
         master_idle <= read_idle && write_idle;
@@ -217,7 +217,8 @@ module host_interface
     dma_receive u_receive (
         .clk, .rst, .clear_i(reset), .drop_i(resetting), .on_i(on[RECEIVE_RINGS-1:0]), .start_i(start[RECEIVE_RINGS-1:0]),
         .settings_i(settings[RECEIVE_RINGS-1:0]), .reason_queue_i(reason_queue), .spread_i(spread), .time_ns_i, .busy_o(rx_busy),
-        .fate_valid_o(fate_valid), .fate_o(fate), .fate_ring_o(fate_ring), .tvalid_i(host_rx_tvalid_i), .tready_o(host_rx_tready_o),
+        .fate_valid_o(fate_valid), .fate_o(fate), .fate_ring_o(fate_ring), .discarded_o(discarded),
+        .discarded_ring_o(discarded_ring), .tvalid_i(host_rx_tvalid_i), .tready_o(host_rx_tready_o),
         .tdata_i(host_rx_tdata_i), .tkeep_i(host_rx_tkeep_i), .tlast_i(host_rx_tlast_i), .tabort_i(host_rx_tabort_i),
         .control_i(host_rx_control_i), .queue_i(host_rx_queue_i), .reason_i(host_rx_reason_i), .port_i(host_rx_port_i),
         .rule_i(host_rx_rule_i), .bucket_i(host_rx_bucket_i), .target_i(host_rx_target_i), .stock_i(rx_stock),

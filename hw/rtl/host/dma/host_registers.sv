@@ -64,7 +64,9 @@ module host_registers
     input  wire logic                    bad_i,
     input  wire logic                    fate_valid_i,
     input  wire fate_e                   fate_i,
-    input  wire ring_t                   fate_ring_i
+    input  wire ring_t                   fate_ring_i,
+    input  wire logic                    discarded_i,
+    input  wire ring_t                   discarded_ring_i
 );
     localparam int unsigned STUCK_LOG2 = 20;
     localparam logic [4:0] SETTLE = 5'd31;
@@ -131,7 +133,7 @@ module host_registers
     end
 
     // ---- fields ------------------------------------------------------------------------------------------------------------
-    logic [RINGS-1:0] full_q, down_q, long_q, aborted_q;
+    logic [RINGS-1:0] full_q, down_q, discarded_q, long_q, aborted_q;
     logic             busy_q, bad_q;
     always_ff @(posedge clk) begin
         busy_q <= !idle_i;
@@ -139,6 +141,7 @@ module host_registers
         for (int unsigned r = 0; r < RINGS; r++) begin
             full_q[r]    <= fate_valid_i && fate_ring_i == ring_t'(r) && fate_i == FULL;
             down_q[r]    <= fate_valid_i && fate_ring_i == ring_t'(r) && fate_i == DOWN;
+            discarded_q[r] <= discarded_i && discarded_ring_i == ring_t'(r);
             long_q[r]    <= fate_valid_i && fate_ring_i == ring_t'(r) && fate_i == LONG;
             aborted_q[r] <= fate_valid_i && fate_ring_i == ring_t'(r) && fate_i == ABORTED;
         end
@@ -165,7 +168,8 @@ module host_registers
             hwif_in.ring[r].interrupt.arm.hwclr         = ask_i[r] || stop_i[r];
             hwif_in.ring[r].dropped_full.value.incr     = full_q[r];
             hwif_in.ring[r].dropped_full.value.hwclr    = start_i[r];
-            hwif_in.ring[r].dropped_down.value.incr     = down_q[r];
+            hwif_in.ring[r].dropped_down.value.incr     = down_q[r] || discarded_q[r];
+            hwif_in.ring[r].dropped_down.value.incrvalue = {1'b0, down_q[r]} + {1'b0, discarded_q[r]};
             hwif_in.ring[r].dropped_long.value.incr     = long_q[r];
             hwif_in.ring[r].dropped_long.value.hwclr    = start_i[r];
             hwif_in.ring[r].dropped_aborted.value.incr  = aborted_q[r];

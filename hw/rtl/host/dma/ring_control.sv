@@ -2,9 +2,9 @@
 //
 // ring_control: which rings are on, their doorbells, faults.
 //
-// Ring      off -> on, when it is enabled, nothing of it is under way and the host side is not resetting: `start_o` one cycle before `on_o`.
-//           On -> stopping, when it is disabled or has a fault; `stop_o` for one cycle. Stopping -> off, when none of its transfers
-//           has been under way for SETTLE cycles; after a fault, also not before it is disabled and its fault bit cleared.
+// Ring      off -> on, when it is enabled and the host side is not resetting: `start_o` one cycle before `on_o`. On -> stopping, when it
+//           is disabled or has a fault; `stop_o` for one cycle. Stopping -> off, when none of its transfers has been under way for
+//           SETTLE cycles. After a fault it is not on again before it was disabled with its fault bit cleared.
 // Doorbell  `producer_o` follows in 4 cycles, if the ring is on. One that goes back or leaves more than the size is a fault, as is
 //           a size that is not possible.
 // Fault     `fault_set_o` until `fault_i` (the register) has it. `new_fault_o`: a cycle for each that is new.
@@ -103,16 +103,16 @@ module ring_control
             running_o[r] <= enable_i[r] || state_q[r] != OFF;
             quiet_q[r]   <= busy_i[r] ? '0 : (quiet_q[r] == 4'(SETTLE)) ? quiet_q[r] : quiet_q[r] + 1'b1;
             if (fault_i[r]) fault_set_o[r] <= 1'b0;
+            if (!enable_i[r] && !fault_i[r] && !fault_set_o[r]) halted_q[r] <= 1'b0;
             case (state_q[r])
                 OFF: begin
                     // `running_o` has protected the settings from writes by then.
-                    if (enable_i[r] && running_o[r] && !resetting_i && !fault_i[r] && !fault_set_o[r] && !start_o[r]) begin
+                    if (enable_i[r] && running_o[r] && !resetting_i && !halted_q[r] && !start_o[r]) begin
                         start_o[r] <= possible_q[r];
                         if (!possible_q[r]) begin
                             fault_set_o[r] <= 1'b1;
                             new_fault_o    <= 1'b1;
                             halted_q[r]    <= 1'b1;
-                            state_q[r]     <= STOPPING;
                         end
                     end
                     if (start_o[r]) begin
@@ -129,10 +129,7 @@ module ring_control
                     end
                 end
                 default: begin
-                    if (quiet_q[r] == 4'(SETTLE) && (!halted_q[r] || (!enable_i[r] && !fault_i[r] && !fault_set_o[r]))) begin
-                        state_q[r]  <= OFF;
-                        halted_q[r] <= 1'b0;
-                    end
+                    if (quiet_q[r] == 4'(SETTLE)) state_q[r] <= OFF;
                 end
             endcase
             if (state_q[r] != OFF && (failed[r] || wrong[r])) begin
@@ -156,11 +153,11 @@ module ring_control
     end
 
     // The first address since there was no fault.
-    logic address_valid_q, fresh_q;
+    logic address_valid_q, fresh;
+    assign fresh = fault_i == '0 && fault_set_o == '0;
     always_ff @(posedge clk) begin
-        fresh_q <= fault_i == '0 && fault_set_o == '0;
-        if (fresh_q && !(failed_i[0].valid || failed_i[1].valid || failed_i[2].valid)) address_valid_q <= 1'b0;
-        if (!address_valid_q || fresh_q) begin
+        if (fresh) address_valid_q <= 1'b0;
+        if (!address_valid_q || fresh) begin
             for (int f = 2; f >= 0; f--) begin
                 if (failed_i[f].valid) begin
                     address_valid_q <= 1'b1;
@@ -171,7 +168,6 @@ module ring_control
         if (rst) begin
             address_valid_q <= 1'b0;
             fault_address_o <= '0;
-            fresh_q         <= 1'b0;
         end
     end
     wire logic unused = &{1'b0, settings_i};

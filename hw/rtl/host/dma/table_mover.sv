@@ -197,7 +197,7 @@ module table_mover
         reads_q    <= reads_q + 6'(granted && state_q == DUMPING) - 6'(mover_valid_i && reads_q != '0);
         out_held_q <= out_held_q + 6'(granted && state_q == DUMPING) - 6'(out_take);
         out_room_q <= out_held_q < 6'(WORDS - 3);
-        lines_q    <= lines_q + 6'(line_valid_o && line_ready_i && state_q != COMPLETE) - 6'(dump_written);
+        lines_q    <= lines_q + 6'(line_valid_o && line_ready_i && state_q == DUMPING) - 6'(dump_written);
         // a line of a dump
         if (line_valid_o && line_ready_i) line_full_q <= 1'b0;
         if (out_take) begin
