@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Copier, ID, Served, enable};
+use common::{Copier, ID, Served, enable, seed};
 use hashgate_device::{DeviceError, PciDevice};
 use hashgate_vfio_user::protocol::{self, Header, Payload, command, flag};
 use hashgate_vfio_user::{Channel, VfioUser};
@@ -12,16 +12,6 @@ use rand_chacha::ChaCha8Rng;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
-
-/// `HASHGATE_SEED`, or one of the clock; printed, so that a failure can be had again.
-fn seed() -> u64 {
-    let given = std::env::var("HASHGATE_SEED").ok().map(|text| text.parse().expect("HASHGATE_SEED is a number"));
-    let clock =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 & 0xffff_ffff;
-    let seed = given.unwrap_or_else(clock);
-    println!("HASHGATE_SEED={seed}");
-    seed
-}
 
 fn message(id: u16, command: u16, flags: u32, payload: &[u8]) -> Vec<u8> {
     let header = Header { id, command, flags, size: (protocol::HEADER + payload.len()) as u32, error: 0 };
