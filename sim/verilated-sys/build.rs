@@ -239,7 +239,8 @@ fn stamp_of_files(manifest: &Path, stamp: &str, names: &[&str]) -> String {
 /// name; what a file names outside comments, it needs.
 fn sources_of(rtl: &Path, top: &str) -> Vec<PathBuf> {
     let list = fs::read_to_string(rtl.join("hashgate.f")).expect("the RTL has a list of its files");
-    let files: Vec<PathBuf> = list.lines().map(str::trim).filter(|line| line.ends_with(".sv")).map(|line| rtl.join(line)).collect();
+    let files: Vec<PathBuf> =
+        list.lines().map(str::trim).filter(|line| line.ends_with(".sv")).map(|line| rtl.join(line)).collect();
     let stem = |file: &Path| file.file_stem().expect("a source has a name").to_string_lossy().into_owned();
     let mut needed = vec![top.to_owned()];
     let mut at = 0;
@@ -248,7 +249,8 @@ fn sources_of(rtl: &Path, top: &str) -> Vec<PathBuf> {
         let file = file.unwrap_or_else(|| panic!("{}: no file for {}", rtl.join("hashgate.f").display(), needed[at]));
         let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         let code = text.lines().map(|line| line.split("//").next().unwrap_or(""));
-        let words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).collect::<HashSet<_>>();
+        let words =
+            code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).collect::<HashSet<_>>();
         for name in files.iter().map(|file| stem(file)) {
             if words.contains(name.as_str()) && !needed.contains(&name) {
                 needed.push(name);
@@ -326,7 +328,16 @@ fn link(folder: &Path, library: &str) {
 
 /// Without `sources`, all of `hashgate.f`.
 #[allow(clippy::too_many_arguments)]
-fn verilate(site: &Path, rtl: &Path, lint: &Path, build: &str, prefix: &str, top: &[&str], sources: Option<&[PathBuf]>, folder: &Path) {
+fn verilate(
+    site: &Path,
+    rtl: &Path,
+    lint: &Path,
+    build: &str,
+    prefix: &str,
+    top: &[&str],
+    sources: Option<&[PathBuf]>,
+    folder: &Path,
+) {
     let mut command = Command::new(site.join("verilator/bin/verilator_bin"));
     command.env("VERILATOR_ROOT", site.join("verilator")).current_dir(rtl).args(VERILATOR_FLAGS);
     command.args(top).args(["--prefix", prefix, "--Mdir"]).arg(folder);

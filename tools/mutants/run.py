@@ -6,7 +6,8 @@
     out/mutants/rtl          the RTL with all mutants in it (see mutate.py)
 
 A mutant is killed if a test of the crate hashgate-tests fails on the 512-bit build, or one of the binding table alone
-(but for those of its capacity), and that test passes without the mutant. Survivors that cannot be killed, or need not
+(but for those of its capacity), and that test passes without the mutant. One in the DMA of the host interface is for
+the tests of the host interface alone, at 512 bit. Survivors that cannot be killed, or need not
 be, are listed with the reason in hw/mutants/explained.toml. Exit code 1 if a mutant by hand survives, if fewer than
 95 % of the generated ones that are not explained are killed, or if a patch or an explanation is out of date.
 """
@@ -48,6 +49,11 @@ LIMIT_SECONDS = 600
 SLOW_PROGRAMS = ("parity", "commit_atomic", "host_transmit", "bindings")
 # Test programs of the binding table alone, which has only one build.
 TABLE_PROGRAMS = ("random", "renewal", "service", "upsets")
+# Those of the host interface alone, and the folder of what they test.
+DMA_PROGRAMS = ("dma_receive", "dma_transmit", "dma_events_mover", "dma_interrupts", "dma_faults", "dma_reset", "dma_random")
+DMA_FOLDER = "host/dma/"
+# Programs that say nothing about the RTL: sizes, and the bench of the host interface itself.
+LEFT_OUT = ("capacity", "dma_bench", "hashgate_dma_sim")
 REQUIRED_KILLED = 0.95
 # Generated mutants of the sample and seed of the choice. A mutant that is not in the 512-bit build (it has one port) is
 # replaced by another.
@@ -82,8 +88,8 @@ def environment(mutant: int | None = None) -> dict[str, str]:
 
 def build() -> list[Path]:
     """Builds the tests on the mutated RTL and returns their programs."""
-    command = ["cargo", "test", "--locked", "--release", "-p", "hashgate-tests", "-p", "hashgate-table-sim", "--tests", "--no-run",
-               "--message-format=json-render-diagnostics"]
+    command = ["cargo", "test", "--locked", "--release", "-p", "hashgate-tests", "-p", "hashgate-table-sim", "-p", "hashgate-dma-sim",
+               "--tests", "--no-run", "--message-format=json-render-diagnostics"]
     log = OUT / "build.log"
     with log.open("w") as errors:
         done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True,
@@ -95,7 +101,7 @@ def build() -> list[Path]:
     programs = [Path(message["executable"]) for message in messages
                 if message["reason"] == "compiler-artifact" and message.get("executable") and message["profile"]["test"]]
     slow = {name: place for place, name in enumerate(SLOW_PROGRAMS, 1)}
-    return sorted((program for program in programs if crate_test(program) != "capacity"),
+    return sorted((program for program in programs if crate_test(program) not in LEFT_OUT),
                   key=lambda program: (slow.get(crate_test(program), 0), crate_test(program)))
 
 
@@ -106,10 +112,15 @@ def crate_test(program: Path) -> str:
 
 def present() -> set[int]:
     """Numbers of the mutants that Verilator keeps in the 512-bit build; the others are in code that it does not have."""
+    return present_in("hashgate_core") | present_in("host_interface")
+
+
+def present_in(top: str) -> set[int]:
+    """The same of one top module."""
     site = next((ROOT / ".tools" / "venv" / "lib").glob("python3*/site-packages/verilator"))
     with tempfile.TemporaryDirectory() as folder:
         command = [str(site / "bin" / "verilator_bin"), "--cc", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style",
-                   "-Wno-MULTIDRIVEN", "--assert", "--top-module", "hashgate_core", "--Mdir", folder,
+                   "-Wno-MULTIDRIVEN", "--assert", "--top-module", top, "--Mdir", folder,
                    "config/512/hashgate_cfg_pkg.sv", "-f", "hashgate.f"]
         done = subprocess.run(command, cwd=OUT / "rtl", env=dict(os.environ, VERILATOR_ROOT=str(site)),
                               capture_output=True, text=True, check=False)
@@ -158,13 +169,19 @@ def run_program(program: Path, arguments: list[str], mutant: int | None) -> Outc
     return Outcome("killed", f"{name} {failed}".strip(), words[1] if words else f"exit code {process.returncode}: {last[0]}", seconds)
 
 
+def arguments_of(program: Path) -> list[str]:
+    """Which of its tests are run."""
+    name = crate_test(program)
+    return [] if name in TABLE_PROGRAMS else ["w512"] if name in DMA_PROGRAMS else ["build_512"]
+
+
 def run_tests(programs: list[Path], mutant: int, first: tuple[str, str] | None) -> Outcome:
     """Runs the test `first`, then the programs, until one fails."""
     began = time.monotonic()
     jobs = [(program, [first[1], "--exact"]) for program in programs if first and crate_test(program) == first[0]]
     if first and not jobs:
         raise Trouble(f"no test program is called {first[0]}, as a patch has it")
-    jobs += [(program, [] if crate_test(program) in TABLE_PROGRAMS else ["build_512"]) for program in programs]
+    jobs += [(program, arguments_of(program)) for program in programs]
     for program, arguments in jobs:
         outcome = run_program(program, arguments, mutant)
         if outcome.state == "killed":
@@ -266,7 +283,9 @@ def run(arguments: argparse.Namespace) -> int:
     outcomes: dict[str, Outcome] = {}
 
     def one(mutant: mutate.Mutant) -> None:
-        outcome = run_tests(programs, mutant.number, mutant.caught_by)
+        of_dma = mutant.edits[0].file.startswith(DMA_FOLDER)
+        concerned = [program for program in programs if (crate_test(program) in DMA_PROGRAMS) == of_dma]
+        outcome = run_tests(concerned, mutant.number, mutant.caught_by)
         if outcome.state == "survived" and mutant.key in reasons:
             outcome.state, outcome.words = "explained", reasons[mutant.key]
         outcomes[mutant.key] = outcome

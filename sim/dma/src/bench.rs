@@ -471,7 +471,12 @@ impl Bench {
         let Some(expected) = self.to_wire[s].pop_front() else {
             panic!("cycle {}: a frame of {} bytes on stream {s} that nobody sent", self.cycle, bytes.len())
         };
-        assert_eq!((bytes.len(), port), (expected.data.len(), expected.port), "cycle {}: frame on stream {s}: length, port", self.cycle);
+        assert_eq!(
+            (bytes.len(), port),
+            (expected.data.len(), expected.port),
+            "cycle {}: frame on stream {s}: length, port",
+            self.cycle
+        );
         if let Some(at) = (0..bytes.len()).find(|&at| bytes[at] != expected.data[at]) {
             panic!("cycle {}: frame on stream {s}: byte {at} of {} is wrong", self.cycle, bytes.len());
         }
@@ -490,7 +495,8 @@ impl Bench {
             return;
         }
         assert!(self.output.event_enable != 0, "cycle {}: an event taken while the ring is not enabled", self.cycle);
-        let event = self.events.pop_front().unwrap_or_else(|| panic!("cycle {}: an event taken that is not there", self.cycle));
+        let event =
+            self.events.pop_front().unwrap_or_else(|| panic!("cycle {}: an event taken that is not there", self.cycle));
         self.popped.push_back(event);
     }
 

@@ -244,7 +244,12 @@ impl Memory {
     /// If there is no such region, or it is in use.
     pub fn revoke(&mut self, start: u64) -> Region {
         let region = self.regions.remove(&start).unwrap_or_else(|| panic!("no region at {start:#x}"));
-        assert!(region.pending == 0, "cycle {}: {} bursts are under way at {start:#x}, which is done", self.cycle, region.pending);
+        assert!(
+            region.pending == 0,
+            "cycle {}: {} bursts are under way at {start:#x}, which is done",
+            self.cycle,
+            region.pending
+        );
         region
     }
 
@@ -311,7 +316,8 @@ impl Memory {
     pub fn drive(&mut self, input: &mut HostIn) {
         let timing = self.timing;
         let answering = !self.stuck;
-        input.m_arready = (answering && self.reads.len() < timing.outstanding && self.random.chance(timing.ready)).into();
+        input.m_arready =
+            (answering && self.reads.len() < timing.outstanding && self.random.chance(timing.ready)).into();
         let data = !timing.data_first || self.offered || !self.beats.is_empty();
         let writes = self.writes.len() + self.addresses.len();
         input.m_awready = (answering && data && writes < timing.outstanding && self.random.chance(timing.ready)).into();
@@ -422,8 +428,7 @@ impl Memory {
     }
 
     fn read_address(&mut self, input: &HostIn, out: &HostOut) {
-        let request =
-            Request { address: out.m_araddr, len: out.m_arlen, size: out.m_arsize, burst: out.m_arburst };
+        let request = Request { address: out.m_araddr, len: out.m_arlen, size: out.m_arsize, burst: out.m_arburst };
         let valid = out.m_arvalid != 0;
         if let Some(held) = self.held_ar {
             self.require(valid && request == held, "ARVALID or its payload changed before ARREADY", held);
@@ -461,8 +466,7 @@ impl Memory {
     }
 
     fn write_address(&mut self, input: &HostIn, out: &HostOut) {
-        let request =
-            Request { address: out.m_awaddr, len: out.m_awlen, size: out.m_awsize, burst: out.m_awburst };
+        let request = Request { address: out.m_awaddr, len: out.m_awlen, size: out.m_awsize, burst: out.m_awburst };
         let valid = out.m_awvalid != 0;
         let mut asked = self.cycle;
         if let Some((held, since)) = self.held_aw {
@@ -536,10 +540,14 @@ impl Memory {
             let end = address + bytes.len() as u64;
             let found = self.overlapping(address, end);
             let inside = found.filter(|(start, region)| {
-                region.access == Access::Fault || *start <= address && region.end >= end && region.access == Access::Write
+                region.access == Access::Fault
+                    || *start <= address && region.end >= end && region.access == Access::Write
             });
             let Some((region, fault)) = inside.map(|(start, region)| (start, region.access == Access::Fault)) else {
-                panic!("cycle {}: write of {address:#x}..{end:#x}, which the host did not offer: {request:x?}", self.cycle);
+                panic!(
+                    "cycle {}: write of {address:#x}..{end:#x}, which the host did not offer: {request:x?}",
+                    self.cycle
+                );
             };
             let used = self.regions.get_mut(&region).expect("it was found");
             used.pending += 1;
@@ -590,7 +598,15 @@ mod tests {
     }
 
     fn read(address: u64, len: u8) -> HostOut {
-        HostOut { m_arvalid: 1, m_araddr: address, m_arlen: len, m_arsize: 6, m_arburst: 1, m_rready: 1, ..HostOut::default() }
+        HostOut {
+            m_arvalid: 1,
+            m_araddr: address,
+            m_arlen: len,
+            m_arsize: 6,
+            m_arburst: 1,
+            m_rready: 1,
+            ..HostOut::default()
+        }
     }
 
     fn idle() -> HostOut {

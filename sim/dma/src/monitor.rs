@@ -129,7 +129,11 @@ impl Bench {
                 return;
             }
         }
-        panic!("cycle {}: interrupt of ring {number}: {}", self.cycle, if reasons.is_empty() { "not armed".into() } else { reasons.join("; ") });
+        panic!(
+            "cycle {}: interrupt of ring {number}: {}",
+            self.cycle,
+            if reasons.is_empty() { "not armed".into() } else { reasons.join("; ") }
+        );
     }
 
     fn check_not_lost(&self, number: usize) {
@@ -197,7 +201,11 @@ impl Bench {
         assert!(value < 1 << 16, "cycle {cycle}: index {value:#x} of ring {number}");
         let passed = (value as u16).wrapping_sub(ring.visible as u16);
         let now = ring.visible + u64::from(passed);
-        assert!(passed > 0 && now <= ring.posted, "cycle {cycle}: ring {number}: index {value} after {}", ring.visible as u16);
+        assert!(
+            passed > 0 && now <= ring.posted,
+            "cycle {cycle}: ring {number}: index {value} after {}",
+            ring.visible as u16
+        );
         for _ in 0..passed {
             let (address, length) = ring.transmit.pop_front().expect("it was posted");
             let Some(address) = address else { continue };
@@ -227,7 +235,8 @@ impl Bench {
             Kind::Events => {
                 let ring = self.rings[number].as_ref().expect("it answers");
                 assert!(index < ring.posted, "cycle {}: event {index} without room", self.cycle);
-                let event = self.popped.pop_front().unwrap_or_else(|| panic!("cycle {}: an event of nothing", self.cycle));
+                let event =
+                    self.popped.pop_front().unwrap_or_else(|| panic!("cycle {}: an event of nothing", self.cycle));
                 assert_eq!(words[..14], event, "cycle {}: event {index}", self.cycle);
                 assert_eq!((words[14], words[15] & 0x7fff_ffff), (0, 0), "cycle {}: event {index}", self.cycle);
                 self.events_seen += 1;
@@ -242,7 +251,11 @@ impl Bench {
                 let target = ring.mover_targets.pop_front().expect("a command was given");
                 if let Some(target) = target {
                     let region = self.memory.revoke(target);
-                    assert!(region.answered <= applied.asked, "cycle {}: mover: completion before its data", self.cycle);
+                    assert!(
+                        region.answered <= applied.asked,
+                        "cycle {}: mover: completion before its data",
+                        self.cycle
+                    );
                 }
             }
             Kind::Transmit => unreachable!("it has an index"),
@@ -252,7 +265,10 @@ impl Bench {
     fn completion(&mut self, number: usize, index: u64, words: &[u32], applied: Applied) {
         let cycle = self.cycle;
         let ring = self.rings[number].as_mut().expect("it answers");
-        assert!(number < RECEIVE && index < ring.posted, "cycle {cycle}: ring {number}: completion {index} without a buffer");
+        assert!(
+            number < RECEIVE && index < ring.posted,
+            "cycle {cycle}: ring {number}: completion {index} without a buffer"
+        );
         let (buffer_bytes, earlier) = (ring.buffer, ring.earlier_drops);
         let buffer = ring.receive.pop_front().expect("it was posted");
         let entry = ring.base + 8 * (index % ring.size());
@@ -275,7 +291,9 @@ impl Bench {
                 "cycle {cycle}: ring {number}: completion {index}: no frame of {length} bytes with its data; the next has {:?}, {} wait; it differs at {:?}",
                 first.map(|sent| sent.frame.data.len()),
                 sent.len(),
-                first.and_then(|sent| (0..data.len().min(sent.frame.data.len())).find(|&at| data[at] != sent.frame.data[at]))
+                first.and_then(
+                    |sent| (0..data.len().min(sent.frame.data.len())).find(|&at| data[at] != sent.frame.data[at])
+                )
             )
         };
         sent.drain(..skipped);
@@ -286,8 +304,11 @@ impl Bench {
         let time = u64::from(words[0]) | u64::from(words[1]) << 32;
         let times = Bench::time_of(sent.first)..=Bench::time_of(sent.first + TIME_CYCLES);
         assert!(times.contains(&time), "{context}: time {time}, the frame came at {times:?}");
-        let valid = u32::from(frame.rule >> 7) << 29 | u32::from(frame.bucket >> 12) << 30 | u32::from(frame.target >> 10) << 31;
-        let flags = u32::from(frame.reason) << 16 | u32::from(frame.port) << 24 | u32::from(frame.control) << 25 | valid;
+        let valid = u32::from(frame.rule >> 7) << 29
+            | u32::from(frame.bucket >> 12) << 30
+            | u32::from(frame.target >> 10) << 31;
+        let flags =
+            u32::from(frame.reason) << 16 | u32::from(frame.port) << 24 | u32::from(frame.control) << 25 | valid;
         assert_eq!(words[2], flags | length, "{context}: word 2");
         if frame.rule >> 7 == 1 {
             assert_eq!(words[3] as u16, u16::from(frame.rule & 0x7f), "{context}: rule");
@@ -303,7 +324,11 @@ impl Bench {
         assert_eq!((words[5], words[6], words[7] & 0x7fff_0000), (0, 0, 0), "{context}: reserved bits");
         assert!(u64::from(length) <= buffer_bytes, "{context}: {length} bytes in a buffer of {buffer_bytes}");
         let end = buffer + u64::from(length).next_multiple_of(64);
-        assert!(skipped > 0 || region.written <= end, "{context}: written up to {:#x}, beyond {end:#x}", region.written);
+        assert!(
+            skipped > 0 || region.written <= end,
+            "{context}: written up to {:#x}, beyond {end:#x}",
+            region.written
+        );
         let ring = self.rings[number].as_mut().expect("it answers");
         ring.missing += skipped as u64;
         // What came after this frame may or may not be counted yet.
@@ -311,6 +336,12 @@ impl Bench {
         let drops = u64::from(words[7] as u16);
         let possible = (drops.wrapping_sub(low) & 0xffff) <= high - low;
         assert!(possible, "{context}: {drops} drops, there are {low}..={high}");
-        ring.completions.push_back(Completion { index: index as u16, buffer, frame: sent.frame, drops: words[7] as u16, time });
+        ring.completions.push_back(Completion {
+            index: index as u16,
+            buffer,
+            frame: sent.frame,
+            drops: words[7] as u16,
+            time,
+        });
     }
 }

@@ -285,7 +285,9 @@ impl StandIn {
             reg::HOST_ID => 0x4847_444d,
             reg::HOST_BUILD => 8 | 13 << 8 | 16 << 16,
             reg::HOST_STATUS => {
-                u32::from(self.resetting) | u32::from(self.waiting >= 1 << 20) << 1 | u32::from(self.transfer.is_some()) << 2
+                u32::from(self.resetting)
+                    | u32::from(self.waiting >= 1 << 20) << 1
+                    | u32::from(self.transfer.is_some()) << 2
             }
             reg::RING_FAULT => self.faults,
             reg::RING_RUNNING => (0..13).fold(0, |bits, n| bits | u32::from(self.rings[n].enabled || busy(n)) << n),
@@ -403,8 +405,19 @@ impl StandIn {
     // ---- bus -----------------------------------------------------------------------------------------------------------
 
     fn start(&mut self, write: bool, address: u64, bytes: Vec<u8>) {
-        let transfer =
-            Transfer { write, address, bytes, done: 0, burst: 0, offered: false, asked: false, beat: 0, data_done: false, failed: None, error: None };
+        let transfer = Transfer {
+            write,
+            address,
+            bytes,
+            done: 0,
+            burst: 0,
+            offered: false,
+            asked: false,
+            beat: 0,
+            data_done: false,
+            failed: None,
+            error: None,
+        };
         self.transfer = Some(transfer);
     }
 
@@ -545,7 +558,13 @@ impl StandIn {
                     Bug::Alignment if data.len() % 64 == 1 => data[0] ^= 1,
                     _ => {}
                 }
-                let next = if self.bug == Bug::CompletionBeforeData { self.complete(&received); 2 } else { self.start(true, buffer, data); 1 };
+                let next = if self.bug == Bug::CompletionBeforeData {
+                    self.complete(&received);
+                    2
+                } else {
+                    self.start(true, buffer, data);
+                    1
+                };
                 self.job = Some((Job::Receive(received, buffer), next));
             }
             (Job::Receive(received, buffer), 1) => {
@@ -627,7 +646,8 @@ impl StandIn {
                 }
             }
             (Job::Mover(command, _, index), 1) => {
-                let words = bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().expect("four bytes"))).collect();
+                let words =
+                    bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().expect("four bytes"))).collect();
                 self.job = Some((Job::Mover(command, words, index), 2));
             }
             (Job::Mover(command, words, index), 2) => {
@@ -649,7 +669,8 @@ impl StandIn {
             (Job::Mover(command, mut words, index), 3) => {
                 let wanted = command[2] & 0x1f_ffff;
                 if self.moving.0 < wanted {
-                    (o.mover, o.mover_id, o.mover_active) = (1, (command[0] >> 8 & 15) as u8, (command[0] >> 12 & 1) as u8);
+                    (o.mover, o.mover_id, o.mover_active) =
+                        (1, (command[0] >> 8 & 15) as u8, (command[0] >> 12 & 1) as u8);
                     o.mover_address = command[1] + self.moving.0;
                     self.moving.0 += u32::from(i.mover_grant != 0);
                 }
@@ -756,7 +777,11 @@ impl StandIn {
             let since = *ring.oldest.get_or_insert(self.cycle);
             let (holdoff, count) = (u64::from(ring.moderation & 0xff_ffff), (ring.moderation >> 24).max(1));
             let due = u32::from(there) >= count || self.cycle >= since + holdoff || self.bug == Bug::ModerationIgnored;
-            if !ring.armed || !due || self.requests >> number & 1 == 1 || self.bug == Bug::InterruptLost && ring.index == 5 {
+            if !ring.armed
+                || !due
+                || self.requests >> number & 1 == 1
+                || self.bug == Bug::InterruptLost && ring.index == 5
+            {
                 continue;
             }
             self.requests |= 1 << number;

@@ -14,7 +14,7 @@ fn work(bits: u32, bug: Bug) {
         }
         for i in 0..40u8 {
             let ring = usize::from(i % 2) * 8;
-            bench.post(ring, 16);
+            bench.stock(ring, 16);
             let length = if i == 20 { 65 } else { bench.random.between(14, 1024) as usize };
             let frame = bench.frame(length);
             bench.give(Frame { queue: 0, control: ring == 8, abort: i % 5 == 4, ..frame });
@@ -56,7 +56,7 @@ fn work(bits: u32, bug: Bug) {
     let base = bench.ring(4).base;
     bench.memory.set_access(base, Access::Fault);
     bench.expect_fault(4);
-    bench.post(4, 1);
+    bench.stock(4, 1);
     let frame = bench.frame(60);
     bench.give(Frame { queue: 4, ..frame });
     bench.settle();
@@ -96,7 +96,8 @@ fn every_bug_is_noticed() {
         for bits in hashgate_dma_sim::WIDTHS {
             let why = catch_unwind(AssertUnwindSafe(|| work(bits, bug)));
             let why = why.expect_err(&format!("{bug:?} at {bits} bit"));
-            let text = why.downcast_ref::<String>().cloned().or(why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let text =
+                why.downcast_ref::<String>().cloned().or(why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let text = text.expect("a text");
             println!("{bug:?} at {bits} bit: {text}");
             assert!(text.contains(words), "{bug:?} at {bits} bit: {text}");

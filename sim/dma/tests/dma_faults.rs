@@ -5,6 +5,7 @@ use hashgate_dma_sim::{Access, Bench, Drops, reg, widths};
 
 widths!(
     doorbell_beyond_the_ring,
+    doorbell_beyond_what_is_answered,
     receive_descriptor,
     receive_data,
     completion,
@@ -63,12 +64,12 @@ fn works(bench: &mut Bench, ring: usize) {
     bench.enable(ring, 4, 128, (0, 0));
     match ring {
         0..=8 => {
-            bench.post(ring, 16);
+            bench.stock(ring, 16);
             for _ in 0..20 {
                 let frame = bench.frame(100);
                 bench.give(hashgate_dma_sim::Frame { queue: ring as u8, control: ring == 8, ..frame });
                 bench.settle();
-                bench.post(ring, 1);
+                bench.stock(ring, 1);
             }
             assert_eq!(bench.ring(ring).visible, 20);
         }
@@ -114,6 +115,24 @@ fn doorbell_beyond_the_ring(bits: u32) {
     }
 }
 
+/// Descriptors that the NIC has read ahead are with the NIC as long as they are not answered.
+fn doorbell_beyond_what_is_answered(bits: u32) {
+    for ring in [0, 8] {
+        let mut bench = Bench::new(bits, 50);
+        bench.enable(ring, 4, 128, (0, 0));
+        bench.stock(ring, 16);
+        give(&mut bench, ring, 3);
+        bench.settle();
+        assert_eq!(bench.ring(ring).visible, 3);
+        bench.write(reg::of(ring, reg::PRODUCER), 19);
+        bench.settle();
+        assert_eq!(bench.read(reg::RING_FAULT), 0);
+        bench.expect_fault(ring);
+        bench.write(reg::of(ring, reg::PRODUCER), 20);
+        halted(&mut bench, ring, None);
+    }
+}
+
 fn give(bench: &mut Bench, ring: usize, frames: usize) {
     for _ in 0..frames {
         let frame = bench.frame(120);
@@ -127,7 +146,7 @@ fn receive_descriptor(bits: u32) {
     let base = bench.ring(4).base;
     bench.memory.set_access(base, Access::Fault);
     bench.expect_fault(4);
-    bench.post(4, 5);
+    bench.stock(4, 5);
     give(&mut bench, 4, 1);
     halted(&mut bench, 4, Some(base..base + 128));
 }
@@ -135,12 +154,12 @@ fn receive_descriptor(bits: u32) {
 fn receive_data(bits: u32) {
     let mut bench = Bench::new(bits, 53);
     bench.enable(4, 4, 128, (0, 0));
-    bench.post(4, 2);
+    bench.stock(4, 2);
     bench.settle();
     let hole = bench.memory.allocate(128, 4096);
     bench.memory.offer(hole, 128, Access::Fault);
     bench.post_at(4, hole);
-    bench.post(4, 5);
+    bench.stock(4, 5);
     bench.expect_fault(4);
     give(&mut bench, 4, 3);
     bench.settle();
@@ -152,7 +171,7 @@ fn receive_data(bits: u32) {
 fn completion(bits: u32) {
     let mut bench = Bench::new(bits, 54);
     bench.enable(8, 4, 128, (0, 0));
-    bench.post(8, 5);
+    bench.stock(8, 5);
     let answers = bench.ring(8).answers;
     bench.memory.set_access(answers, Access::Fault);
     bench.expect_fault(8);
@@ -275,7 +294,7 @@ fn first_address(bits: u32) {
         bases.push(bench.ring(ring).base);
         bench.memory.set_access(bases[bases.len() - 1], Access::Fault);
         bench.expect_fault(ring);
-        bench.post(ring, 5);
+        bench.stock(ring, 5);
         give(&mut bench, ring, 1);
         bench.settle();
         assert_eq!(u64::from(bench.read(reg::FAULT_ADDRESS)) & !63, bases[0] & 0xffff_ffff);
@@ -291,7 +310,7 @@ fn first_address(bits: u32) {
     let base = bench.ring(5).base;
     bench.memory.set_access(base, Access::Fault);
     bench.expect_fault(5);
-    bench.post(5, 5);
+    bench.stock(5, 5);
     give(&mut bench, 5, 1);
     bench.settle();
     assert_eq!(u64::from(bench.read(reg::FAULT_ADDRESS)) & !63, base & 0xffff_ffff);

@@ -20,7 +20,7 @@ fn count(bench: &Bench, vector: usize) -> usize {
 fn one_for_each_arming(bits: u32) {
     let mut bench = Bench::new(bits, 41);
     bench.enable(0, 6, 64, (0, 0));
-    bench.post(0, 64);
+    bench.stock(0, 64);
     give(&mut bench, 3);
     bench.settle();
     assert_eq!(count(&bench, 0), 0);
@@ -39,7 +39,7 @@ fn one_for_each_arming(bits: u32) {
 fn armed_late(bits: u32) {
     let mut bench = Bench::new(bits, 42);
     bench.enable(8, 4, 64, (0, 0));
-    bench.post(8, 16);
+    bench.stock(8, 16);
     for _ in 0..3 {
         let frame = bench.frame(70 - 8);
         bench.give(hashgate_dma_sim::Frame { control: true, ..frame });
@@ -55,7 +55,7 @@ fn armed_late(bits: u32) {
 fn by_count(bits: u32) {
     let mut bench = Bench::new(bits, 43);
     bench.enable(0, 6, 64, (1_000_000, 8));
-    bench.post(0, 64);
+    bench.stock(0, 64);
     bench.arm(0, 0);
     give(&mut bench, 7);
     bench.settle();
@@ -76,7 +76,7 @@ fn by_holdoff(bits: u32) {
     let mut bench = Bench::new(bits, 44);
     for holdoff in [1, 100, 5000] {
         bench.enable(0, 6, 64, (holdoff, 200));
-        bench.post(0, 64);
+        bench.stock(0, 64);
         let before = count(&bench, 0);
         bench.arm(0, 0);
         give(&mut bench, 2);
@@ -92,7 +92,7 @@ fn by_holdoff(bits: u32) {
 fn held_until_acknowledged(bits: u32) {
     let mut bench = Bench::new(bits, 45);
     bench.enable(0, 6, 64, (0, 0));
-    bench.post(0, 64);
+    bench.stock(0, 64);
     bench.hold_interrupts(true);
     bench.arm(0, 0);
     give(&mut bench, 1);
@@ -117,7 +117,7 @@ fn of_every_kind(bits: u32) {
         assert_eq!(bench.interrupt_log().len(), ring);
         match ring {
             0..=8 => {
-                bench.post(ring, 4);
+                bench.stock(ring, 4);
                 let frame = bench.frame(60);
                 bench.give(hashgate_dma_sim::Frame { queue: ring as u8, control: ring == 8, ..frame });
             }
@@ -151,7 +151,7 @@ fn random_arming(bits: u32) {
             let moderation = (bench.random.below(600) as u32, bench.random.below(9) as u8);
             println!("ring {ring}: {moderation:?}");
             bench.enable(ring, 6, 64, moderation);
-            bench.post(ring, 64);
+            bench.stock(ring, 64);
         }
         let mut frames = 300;
         bench.until("the last frame", |bench| {

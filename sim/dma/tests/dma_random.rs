@@ -46,7 +46,11 @@ fn everything(bits: u32) {
             let now = bench.drops(ring);
             let drops = Drops { down: now.down - before[ring].down, ..now };
             let there = bench.ring(ring).completions.len() as u64;
-            assert_eq!(bench.given[ring] - given[ring], there + drops.sum(), "ring {ring}: {there} completions, {drops:?}");
+            assert_eq!(
+                bench.given[ring] - given[ring],
+                there + drops.sum(),
+                "ring {ring}: {there} completions, {drops:?}"
+            );
             delivered += there;
         }
         println!("{delivered} frames delivered, {} interrupts", bench.interrupt_log().len());
@@ -65,7 +69,11 @@ fn act(bench: &mut Bench) {
     match bench.random.below(12) {
         0..=3 => {
             if bench.to_give() < 10 {
-                let length = if bench.random.chance(900) { bench.random.between(14, 500) } else { bench.random.between(14, 9022) };
+                let length = if bench.random.chance(900) {
+                    bench.random.between(14, 500)
+                } else {
+                    bench.random.between(14, 9022)
+                };
                 let frame = bench.any_frame(length as usize);
                 let abort = bench.random.chance(60);
                 bench.give(Frame { abort, ..frame });
@@ -79,7 +87,11 @@ fn act(bench: &mut Bench) {
             let ring = 9 + bench.random.below(2) as usize;
             let room = bench.ring(ring).size() - bench.ring(ring).outstanding();
             for _ in 0..bench.random.below(4).min(room) {
-                let length = if bench.random.chance(950) { bench.random.between(14, 400) } else { bench.random.between(14, 9022) };
+                let length = if bench.random.chance(950) {
+                    bench.random.between(14, 400)
+                } else {
+                    bench.random.between(14, 9022)
+                };
                 let data = bench.frame(length as usize).data;
                 let offset = bench.random.below(4096);
                 bench.send(ring, &data, offset, 0);

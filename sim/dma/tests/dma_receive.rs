@@ -36,7 +36,7 @@ fn deliver(bench: &mut Bench, ring: usize, lengths: &[usize]) {
         bench.until("a completion", |bench| {
             let claimed = bench.given[ring] + bench.to_give() as u64;
             bench.ring(ring).posted > claimed + 8 || {
-                bench.post(ring, 8);
+                bench.stock(ring, 8);
                 false
             }
         });
@@ -53,7 +53,7 @@ fn lengths(bits: u32) {
         bench.memory.timing.latency = [300, 3][offset];
         let lengths = lengths_to_try(&mut bench);
         bench.enable(3, 6, 9024, (0, 0));
-        bench.post(3, 64);
+        bench.stock(3, 64);
         deliver(&mut bench, 3, &lengths);
         assert_eq!(bench.account(3), Drops::default());
         assert_eq!(bench.ring(3).completions.len(), lengths.len());
@@ -67,7 +67,7 @@ fn rounds(bits: u32) {
         bench.enable(1, log2, 128, (0, 0));
         let frames = 5 * (1 << log2) + 3;
         let lengths: Vec<usize> = (0..frames).map(|_| bench.random.between(14, 128) as usize).collect();
-        bench.post(1, 16);
+        bench.stock(1, 16);
         deliver(&mut bench, 1, &lengths);
         assert_eq!((bench.account(1), bench.ring(1).visible), (Drops::default(), frames));
     }
@@ -81,7 +81,7 @@ fn buffers_of_the_largest_index(bits: u32) {
     let frames = (1 << 16) + 5;
     let mut given = 0;
     while given < frames {
-        bench.post(0, 2048);
+        bench.stock(0, 2048);
         let lot = 1024.min(frames - given);
         for _ in 0..lot {
             let frame = bench.frame(14);
@@ -108,7 +108,7 @@ fn a_ring_without_buffers(bits: u32) {
         bench.settle();
         let drops = bench.account(0);
         assert_eq!(drops, Drops { full: 5 * round, ..Drops::default() });
-        bench.post(0, 2);
+        bench.stock(0, 2);
         bench.settle();
         for length in [100, 200] {
             let frame = bench.frame(length);
@@ -137,7 +137,7 @@ fn a_ring_that_is_down(bits: u32) {
         bench.give(frame);
         bench.settle();
         assert_eq!(bench.drops(0), Drops { down: 6, full: 1, ..Drops::default() });
-        bench.post(0, 1);
+        bench.stock(0, 1);
         bench.settle();
         let frame = bench.frame(60);
         bench.give(frame);
@@ -152,7 +152,7 @@ fn too_long(bits: u32) {
     for buffer in [64, 1536, 8960] {
         let mut bench = Bench::new(bits, 16);
         bench.enable(5, 4, buffer, (0, 0));
-        bench.post(5, 6);
+        bench.stock(5, 6);
         bench.settle();
         let b = buffer as usize;
         let mut long = 0;
@@ -172,7 +172,7 @@ fn too_long(bits: u32) {
 fn aborted(bits: u32) {
     let mut bench = Bench::new(bits, 17);
     bench.enable(2, 4, 2048, (0, 0));
-    bench.post(2, 7);
+    bench.stock(2, 7);
     bench.settle();
     let mut aborted = 0;
     for (i, length) in [60, 2048, 100, 1000, 64, 65, 700, 1500, 14, 300, 128, 900, 60].into_iter().enumerate() {
@@ -198,7 +198,8 @@ fn nine_rings(bits: u32) {
     }
     bench.rx_pause = bench.random.below(900);
     for _ in 0..600 {
-        let length = if bench.random.chance(800) { bench.random.between(14, 600) } else { bench.random.between(14, 9022) };
+        let length =
+            if bench.random.chance(800) { bench.random.between(14, 600) } else { bench.random.between(14, 9022) };
         let mut frame = bench.any_frame(length as usize);
         frame.abort = bench.random.chance(100);
         bench.give(frame);
@@ -232,7 +233,7 @@ fn queues(bits: u32) {
     bench.memory.timing.latency = 5;
     for ring in 0..9 {
         bench.enable(ring, 7, 64, (0, 0));
-        bench.post(ring, 128);
+        bench.stock(ring, 128);
     }
     for ring in 0..16u8 {
         // Only the low three bits of a nibble of the spread count.
@@ -262,7 +263,7 @@ fn dead_memory_and_rings_that_are_down(bits: u32) {
     for dead in [true, false] {
         let mut bench = Bench::new(bits, 19);
         bench.enable(0, 4, 2048, (0, 0));
-        bench.post(0, 8);
+        bench.stock(0, 8);
         bench.settle();
         // One frame is on its way into the memory, which answers no more.
         bench.memory.timing.latency = 20_000;
@@ -297,7 +298,7 @@ fn control_in_a_flood(bits: u32) {
     for ring in 0..9 {
         bench.enable(ring, 6, 9024, (0, 0));
     }
-    bench.post(8, 40);
+    bench.stock(8, 40);
     bench.settle();
     for i in 0..240u32 {
         let length = [64, 1518, 64, 9022, 100, 64][i as usize % 6];

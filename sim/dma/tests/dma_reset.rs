@@ -35,7 +35,10 @@ fn registers_after_a_reset(bits: u32) {
         for ring in [0, 9] {
             assert_eq!(bench.read(reg::of(ring, reg::CONTROL)) & 1, 0);
         }
-        assert_eq!((bench.read(reg::RING_FAULT), bench.read(reg::RING_RUNNING), bench.read(reg::HOST_STATUS)), (0, 0, 0));
+        assert_eq!(
+            (bench.read(reg::RING_FAULT), bench.read(reg::RING_RUNNING), bench.read(reg::HOST_STATUS)),
+            (0, 0, 0)
+        );
         assert_eq!(bench.drops(0), Drops::default());
         bench.run(1000);
         works(&mut bench);
@@ -51,7 +54,7 @@ fn works(bench: &mut Bench) {
         let seen = bench.events_seen;
         match ring {
             0..=8 => {
-                bench.post(ring, 16);
+                bench.stock(ring, 16);
                 for length in [60, 2048, 300] {
                     let frame = bench.frame(length);
                     bench.give(Frame { queue: ring as u8, control: ring == 8, ..frame });
@@ -92,7 +95,7 @@ fn traffic(bench: &mut Bench) {
     bench.rx_pause = bench.random.below(500);
     bench.tx_ready = [bench.random.between(100, 1024), bench.random.between(100, 1024)];
     for ring in 0..9 {
-        bench.post(ring, 20);
+        bench.stock(ring, 20);
         bench.arm(ring, 0);
     }
     for i in 0..20 {
@@ -146,8 +149,8 @@ fn a_ring_disabled_under_traffic(bits: u32) {
     let (mut delivered, mut drops) = (0, Drops::default());
     for _ in 0..12 {
         bench.enable(0, 5, 512, (0, 0));
-        bench.post(0, 20);
-        bench.post(1, 64);
+        bench.stock(0, 20);
+        bench.stock(1, 64);
         for _ in 0..30 {
             let length = bench.random.between(14, 600) as usize;
             let frame = bench.frame(length);
@@ -175,7 +178,7 @@ fn stuck_memory(bits: u32) {
     let mut bench = Bench::new(bits, 74);
     bench.enable(0, 4, 2048, (0, 0));
     bench.enable(9, 4, 0, (0, 0));
-    bench.post(0, 16);
+    bench.stock(0, 16);
     bench.settle();
     let data = bench.frame(1500).data;
     bench.send(9, &data, 3, 0);
