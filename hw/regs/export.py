@@ -167,7 +167,9 @@ def rust_struct(register):
         else:
             mask = "" if f.lsb + f.width == register.width else f" & {(1 << f.width) - 1:#x}"
             shifted = f"({shifted}{mask})" if mask else shifted
-            values.append(f"{f.name}: {shifted}" + ("" if f.width == 32 else f" as {f.rust_type}"))
+            if f.rust_type == "u32":
+                shifted = shifted.removeprefix("(").removesuffix(")") if mask else shifted
+            values.append(f"{f.name}: {shifted}" + ("" if f.rust_type == "u32" else f" as {f.rust_type}"))
     short = f"        Self {{ {', '.join(values)} }}"
     lines += [short] if len(short) <= RUST_WIDTH else ["        Self {"] + [f"            {v}," for v in values] + ["        }"]
     lines += ["    }", "", "    /// The bits of the register. Bits of a value beyond the width of its field are cut."]
@@ -175,8 +177,8 @@ def rust_struct(register):
     parts = []
     for f in register.fields:
         whole = f.width in (1, 8, 16, 32)
-        value = f"self.{f.name} as u32"
-        value = f"({value})" if f.lsb and whole else value if whole else f"(self.{f.name} as u32 & {(1 << f.width) - 1:#x})"
+        value = f"self.{f.name}" + ("" if f.rust_type == "u32" else " as u32")
+        value = f"({value})" if f.lsb and whole else value if whole else f"({value} & {(1 << f.width) - 1:#x})"
         parts.append(f"({value} << {f.lsb})" if f.lsb else value)
     short = f"        {' | '.join(parts)}"
     lines += [short] if len(short) <= RUST_WIDTH else [f"        {parts[0]}"] + [f"            | {p}" for p in parts[1:]]
