@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Elaborates and lints the core of one build (512 or 64) with slang; a warning is an error.
+"""Elaborates and lints the core and the host interface of one build (512 or 64) with slang; a warning is an error.
 
 Generated files are elaborated, but only errors in them count. Waivers are in WAIVED, each with its reason.
 """
@@ -27,7 +27,7 @@ def main() -> int:
     os.chdir(RTL)
     driver = Driver()
     driver.addStandardArgs()
-    command = ["slang", "-Wextra", "-Werror", "--suppress-warnings", "generated/", "--top", "hashgate_core",
+    command = ["slang", "-Wextra", "-Werror", "--suppress-warnings", "generated/", "--top", "hashgate_core", "--top", "host_interface",
                *(f"-Wno-{name}" for name in WAIVED), f"config/{build}/hashgate_cfg_pkg.sv", "-f", "hashgate.f"]
     good = driver.parseCommandLine(" ".join(command)) and driver.processOptions() and driver.parseAllSources()
     if not good or not driver.runFullCompilation():

@@ -167,6 +167,8 @@ def rust_struct(register):
         else:
             mask = "" if f.lsb + f.width == register.width else f" & {(1 << f.width) - 1:#x}"
             shifted = f"({shifted}{mask})" if mask else shifted
+            if f.rust_type == "u32":
+                shifted = shifted.removeprefix("(").removesuffix(")") if mask else shifted
             values.append(f"{f.name}: {shifted}" + ("" if f.rust_type == "u32" else f" as {f.rust_type}"))
     short = f"        Self {{ {', '.join(values)} }}"
     lines += [short] if len(short) <= RUST_WIDTH else ["        Self {"] + [f"            {v}," for v in values] + ["        }"]

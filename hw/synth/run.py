@@ -34,6 +34,8 @@ SESSIONS = 4096
 # The table is there twice and big. What an operation does has inputs that come late, which only shows in the whole: on its
 # own it is mapped to the fewest levels.
 APART = ["binding_outcome", "binding_table"]
+# Tops that have none of them.
+NOTHING_APART = ["host_interface"]
 # An array with fewer words is a set of registers.
 MIN_MEMORY_WORDS = 8
 # A memory of more bits than this, and of more words than one LUT holds, is a table or a buffer and must be block RAM.
@@ -70,6 +72,8 @@ def file_list() -> list[str]:
 
 def apart_of(top: str) -> list[str]:
     """Modules that are mapped before `top`, which has them in it."""
+    if top in NOTHING_APART:
+        return []
     return APART[:APART.index(top)] if top in APART else APART
 
 

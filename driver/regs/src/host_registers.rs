@@ -150,7 +150,7 @@ pub struct RingModeration {
 impl RingModeration {
     /// From the bits of the register; reserved bits are ignored.
     pub const fn from_bits(bits: u32) -> Self {
-        Self { holdoff: (bits & 0xffffff), count: (bits >> 24) as u8 }
+        Self { holdoff: bits & 0xffffff, count: (bits >> 24) as u8 }
     }
 
     /// The bits of the register. Bits of a value beyond the width of its field are cut.

@@ -6,6 +6,9 @@ use crate::{Bench, Frame};
 /// Latency of the memory in cycles.
 pub const LATENCY: u64 = 300;
 
+/// Bursts that the memory takes before it answers the first: at 512 bits the latency alone is 75 bursts of 256 bytes.
+pub const OUTSTANDING: usize = 256;
+
 /// Throughput of one case, in the steady state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
@@ -48,6 +51,7 @@ fn rate(bits: u32, receive: bool, length: usize, offset: u64, frames: u64, cycle
 pub fn receive(bits: u32, length: usize) -> Rate {
     let mut bench = Bench::new(bits, 1);
     bench.memory.timing.latency = LATENCY;
+    bench.memory.timing.outstanding = OUTSTANDING;
     let frames = (400_000 / length as u64).clamp(60, 1500);
     bench.enable(0, 12, length.next_multiple_of(64) as u64, (0, 0));
     bench.post(0, 2 * frames);
@@ -71,6 +75,7 @@ pub fn receive(bits: u32, length: usize) -> Rate {
 pub fn transmit(bits: u32, length: usize, offset: u64) -> Rate {
     let mut bench = Bench::new(bits, 2);
     bench.memory.timing.latency = LATENCY;
+    bench.memory.timing.outstanding = OUTSTANDING;
     let frames = (400_000 / length as u64).clamp(60, 1500);
     bench.enable(9, 11, 0, (0, 0));
     for _ in 0..frames {
@@ -89,6 +94,7 @@ pub fn transmit(bits: u32, length: usize, offset: u64) -> Rate {
 pub fn mover(bits: u32, load: bool, words: u32) -> MoverRate {
     let mut bench = Bench::new(bits, 3);
     bench.memory.timing.latency = LATENCY;
+    bench.memory.timing.outstanding = OUTSTANDING;
     bench.enable(12, 4, 0, (0, 0));
     if load {
         bench.load(1, 0, &vec![0x1234_5678; words as usize]);

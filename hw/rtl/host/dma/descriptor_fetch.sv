@@ -204,7 +204,7 @@ module descriptor_fetch
     assign far_write = far_valid_q && far_whole_q;
     if (WORDS == 1) begin : gen_one
         assign far_entry = far_word_q;
-        wire logic unused = &{1'b0, far_low_q};
+        wire logic unused_low = &{1'b0, far_low_q};
     end else begin : gen_two
         assign far_entry = {far_word_q, far_low_q};
     end

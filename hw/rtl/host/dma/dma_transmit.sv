@@ -217,7 +217,6 @@ module dma_transmit
     logic [1:0]         begun_q;
     logic               clear_q;
     logic [1:0]         in_valid;
-    logic [1:0][BEAT_BITS-1:0] out_data;
     for (genvar r = 0; r < 2; r++) begin : gen_buffer
         tail_t tail;
         logic  port;
@@ -232,8 +231,7 @@ module dma_transmit
             .out_tail_o(tail), .out_meta_o(port));
         assign tkeep_o[r] = keep_of_tail(tlast_o[r], tail);
         assign tport_o[r] = port;
-        assign out_data[r] = tdata_o[r];
-        wire logic unused = &{1'b0, room, out_data[r]};
+        wire logic unused_room = room;
     end
 
     // Beats that a ring has in its buffer, and those with what is on the way to it.

@@ -172,7 +172,7 @@ module dma_write
         for (genvar i = 0; i < BEAT_BYTES; i++) begin : gen_strobe
             assign line_strobe[i] = body.lanes[i/4];
         end
-        wire logic unused = &{1'b0, body.first};
+        wire logic unused_first = &{1'b0, body.first};
     end else begin : gen_part
         localparam int unsigned PARTS = 64 / BEAT_BYTES;
         localparam int unsigned PART_BITS = $clog2(PARTS);

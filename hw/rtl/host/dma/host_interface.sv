@@ -269,7 +269,7 @@ module host_interface
     for (genvar r = 0; r < RINGS; r++) begin : gen_interrupt
         ring_interrupt u_interrupt (
             .clk, .rst(reset), .visible_i(visible[r]), .armed_i(armed[r]), .written_i(interrupt_written[r]),
-            .index_i(interrupt_index[r]), .holdoff_i(holdoff[r]), .count_i(count[r]), .ask_o(ask[r]));
+            .index_i(interrupt_index[r]), .holdoff_i(holdoff[r]), .count_i(count[r]), .waits_i(interrupt_req_o[r]), .ask_o(ask[r]));
     end
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < RINGS; r++) begin

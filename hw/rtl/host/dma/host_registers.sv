@@ -202,7 +202,7 @@ module host_registers
         assign holdoff_o[r]               = hwif_out.ring[r].moderation.holdoff.value;
         assign count_o[r]                 = hwif_out.ring[r].moderation.count.value;
     end
-    wire logic unused = &{1'b0, hwif_out, stall_write, stall_read, read_error, write_error};
+    wire logic unused = &{1'b0, stall_write, stall_read, read_error, write_error};
     `HG_ASSERT(block_never_stalls, !request || (!stall_write && !stall_read))
 endmodule
 `resetall

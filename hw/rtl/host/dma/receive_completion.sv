@@ -4,11 +4,10 @@
 //
 // In       frames in the order in which their bursts are written; `full_o`: at most four more.
 // Out      when the response to the last burst of a frame has come (`written_i.completes`), its completion, a line for dma_write. A frame
-//          whose ring is not on any more is discarded.
+//          that was not written without error, or whose ring is not on any more when the response comes, is discarded.
 // Rate     one a cycle.
 `resetall
 `default_nettype none
-`include "hashgate_assert.svh"
 module receive_completion
     import dma_pkg::*;
     import receive_pkg::*;
@@ -30,36 +29,21 @@ module receive_completion
     output logic                                    discarded_o,
     output ring_t                                   discarded_ring_o
 );
-    localparam int unsigned COUNT_BITS = $clog2(DEPTH) + 1;
-    logic                  waiting_valid, take;
-    received_t             waiting;
-    logic [COUNT_BITS-1:0] due_q;  // frames whose response has come
-    logic                  some_q;
+    logic      waiting_valid, due_valid, due_full, due_good, take;
+    received_t waiting;
     stream_fifo #(.WIDTH($bits(received_t)), .DEPTH(DEPTH), .RESERVE(8)) u_waiting (
         .clk, .rst, .in_valid_i(valid_i), .in_data_i(received_i), .full_o, .out_valid_o(waiting_valid), .out_ready_i(take),
         .out_data_o(waiting));
-
-    // Two cycles after the response: a fault that came with it has halted the ring by then.
-    logic due_one_q, due_two_q, advance;
+    // Responses that came: good, if no earlier one has halted the ring.
+    stream_fifo #(.WIDTH(1), .DEPTH(DEPTH)) u_due (
+        .clk, .rst, .in_valid_i(written_i.valid && written_i.completes), .in_data_i(on_i[written_i.ring] && !written_i.error),
+        .full_o(due_full), .out_valid_o(due_valid), .out_ready_i(take), .out_data_o(due_good));
+    logic advance;
     assign advance = !line_valid_o || line_ready_i;
-    assign take    = advance && some_q && waiting_valid;
-    logic [COUNT_BITS-1:0] due_next;
-    assign due_next = due_q + COUNT_BITS'(due_two_q) - COUNT_BITS'(take);
-    always_ff @(posedge clk) begin
-        due_one_q <= written_i.valid && written_i.completes;
-        due_two_q <= due_one_q;
-        due_q     <= due_next;
-        some_q    <= due_next != '0;
-        if (rst) begin
-            due_one_q <= 1'b0;
-            due_two_q <= 1'b0;
-            due_q     <= '0;
-            some_q    <= 1'b0;
-        end
-    end
+    assign take    = advance && due_valid && waiting_valid;
 
     // The ring's settings, then address and words.
-    logic        one_q, two_q, on_q;
+    logic        one_q, two_q, one_good_q, two_good_q;
     received_t   one, two;
     iova_t       answers_q;
     logic [3:0]  size_q;
@@ -88,17 +72,18 @@ module receive_completion
             one              <= waiting;
             two_q            <= one_q;
             two              <= one;
-            on_q             <= on_i[one.head.ring];
+            one_good_q       <= due_good;
+            two_good_q       <= one_good_q;
             answers_q        <= settings_i[one.head.ring].answers;
             size_q           <= settings_i[one.head.ring].size_log2;
-            line_valid_o     <= two_q && on_q;
+            line_valid_o     <= two_q && two_good_q;
             line_o.ring      <= two.head.ring;
             line_o.address   <= {answers_q[63:12], 12'b0} + {43'b0, ring_entry(two.index, size_q), 5'b0};
             line_o.words     <= 5'd8;
             line_o.data      <= {words, words};
             line_o.answer    <= 1'b1;
             line_o.index     <= two.index + 16'd1;
-            discarded_o      <= two_q && !on_q;
+            discarded_o      <= two_q && !two_good_q;
             discarded_ring_o <= two.head.ring;
         end
         if (rst) begin
@@ -108,7 +93,6 @@ module receive_completion
             discarded_o  <= 1'b0;
         end
     end
-    wire logic unused = &{1'b0, settings_i, written_i, answers_q[11:0]};
-    `HG_ASSERT(due_is_waiting, !some_q || !due_two_q || due_q <= COUNT_BITS'(DEPTH))
+    wire logic unused = &{1'b0, settings_i, written_i, answers_q[11:0], due_full};
 endmodule
 `resetall

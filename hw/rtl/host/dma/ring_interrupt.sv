@@ -5,7 +5,8 @@
 // In       `visible_i`: answers that are in memory, `index_i`: the one that the host looks at next, `armed_i`; `written_i`: the last two are
 //          new from the next cycle on.
 // Out      `ask_o`, one cycle, if armed and an answer at or beyond the index is there, and as many as `count_i` (0 acts as 1)
-//          are or the first has waited for `holdoff_i` cycles since it was there and the ring armed. Whoever gets it disarms.
+//          are or the first has waited for `holdoff_i` cycles since it was there and the ring armed. Whoever gets it disarms. Not
+//          while `waits_i`: the last one is not acknowledged.
 // Latency  3 to 4 from the answer.
 `resetall
 `default_nettype none
@@ -20,6 +21,7 @@ module ring_interrupt
     input  wire index_t      index_i,
     input  wire logic [23:0] holdoff_i,
     input  wire logic [7:0]  count_i,
+    input  wire logic        waits_i,
     output logic             ask_o
 );
     index_t      pending_q;
@@ -35,7 +37,7 @@ module ring_interrupt
         if (!armed_i || !some_q || !settled_q[3]) waited_q <= '0;
         else if (!expired_q) waited_q <= waited_q + 1'b1;
         expired_q <= some_q && settled_q[3] && waited_q >= holdoff_i;
-        ask_o     <= armed_i && !ask_o && settled_q[3] && some_q && (enough_q || expired_q);
+        ask_o     <= armed_i && !waits_i && !ask_o && settled_q[3] && some_q && (enough_q || expired_q);
         if (rst) begin
             settled_q <= '0;
             expired_q <= 1'b0;
