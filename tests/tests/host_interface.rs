@@ -57,7 +57,8 @@ fn serve(device: &InProcess, mut server: VfioUserServer<SimNic>, stop: &UnixStre
     loop {
         server.work().unwrap();
         assert_eq!(server.take_complaint(), None);
-        let idle = !loop_wires(device) && device.run_until_idle(CYCLES);
+        let idle = device.run_until_idle(CYCLES);
+        let idle = !loop_wires(device) && idle;
         let mut fds: Vec<PollFd<'_>> = server.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         fds.push(PollFd::new(stop, PollFlags::IN));
         poll(&mut fds, (!idle).then_some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();

@@ -102,13 +102,14 @@ impl Server {
                     self.tell()?;
                 }
             }
+            let idle = self.device.run_until_idle(CYCLES);
+            // After the NIC, so that nothing that it has sent waits while we sleep.
             let now = self.clock.elapsed();
             let mut moved = false;
             for wire in &mut self.wires {
                 moved |= wire.exchange(&mut self.device.nic(), now)?;
             }
-            let idle = self.device.run_until_idle(CYCLES) && !moved;
-            self.wait(idle)?;
+            self.wait(idle && !moved)?;
         }
     }
 
