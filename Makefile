@@ -25,7 +25,7 @@ demo: $(LBSIM) ## Four Verilated NICs share real and generated traffic; a host i
 test: setup ## Every check and test
 	@tools/verify.py test
 
-test-vfio: setup ## The driver over VFIO in a guest under QEMU (part of make test; downloads 80 MB once)
+test-vfio: $(LBSIM) ## The driver over VFIO in a guest under QEMU (part of make test; downloads 80 MB once)
 	@tools/guest/run.py
 
 lint: setup ## The checks that run no test: generated files, Verilator, slang, clippy, rustfmt

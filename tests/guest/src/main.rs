@@ -257,6 +257,7 @@ impl Driver {
     fn load_tables(&mut self, variant: u16) -> Result<Tables> {
         let wanted = tables(variant);
         self.nic.load(&wanted)?;
+        self.nic.enable(true);
         ensure!(self.nic.read_active()? == wanted, "tables {variant} are not what was loaded");
         Ok(wanted)
     }
@@ -418,7 +419,13 @@ fn tables(variant: u16) -> Tables {
     let owners = |map: u16| (0..BUCKETS as u16).map(|bucket| (bucket + map + variant) % 3).collect();
     let flags = |bucket| (u8::from(bucket % 2 == 0), bucket);
     Tables {
-        settings: Settings { station_mac: mac(2), cluster_mac: mac(3), mask_mac: mac(6), ..Settings::default() },
+        settings: Settings {
+            station_mac: mac(2),
+            cluster_mac: mac(3),
+            mask_mac: mac(6),
+            promiscuous: true,
+            ..Settings::default()
+        },
         zones: [((0, variant), 1), ((1, 0), 1)].into(),
         multicast: [mac(1), Mac([0x33, 0x33, 0, 0, 0, 1])].into(),
         vips: vec![vip],
@@ -434,6 +441,10 @@ fn tables(variant: u16) -> Tables {
 
 /// Frame `n` of ring `ring`.
 fn bytes(ring: usize, n: usize) -> Vec<u8> {
+    // Of the type for experiments, or a heartbeat, which makes it a control frame.
+    let kind = [0x88b5_u16, 0x886f][ring].to_be_bytes();
+    let header = [&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8][..], &kind].concat();
     let length = 60 + (n * 7919) % 1455;
-    (0..length).map(|at| (at * 31 + n * 17 + ring * 101) as u8).collect()
+    let rest = (header.len()..length).map(|at| (at * 31 + n * 17 + ring * 101) as u8);
+    header.iter().copied().chain(rest).collect()
 }
