@@ -2,8 +2,8 @@
 //! Verilates the core for each build, compiles the C++ and binds the shim.
 //!
 //! A compiled model takes minutes to make, so it is kept in `.tools/verilated` of the checkout under a hash of all that goes
-//! into it, where every profile and target folder finds it again; that folder may be deleted at any time. Models of
-//! another RTL folder stay in `OUT_DIR`.
+//! into it, where every profile and target folder and clippy find it again, and so are the runtime and the shim; that folder
+//! may be deleted at any time. Models of another RTL folder stay in `OUT_DIR`.
 //!
 //! Variables that it honours:
 //! * `HASHGATE_VENV`: Python environment with the tools, instead of `.tools/venv` of the checkout.
@@ -50,7 +50,8 @@ fn main() {
     let root = manifest.join("../..").canonicalize().expect("the crate lies in sim/verilated-sys of the checkout");
     let site = site_packages(&root);
     let other_rtl = watched("HASHGATE_RTL").map(PathBuf::from);
-    let cache = if other_rtl.is_some() { out.join("models") } else { root.join(".tools/verilated") };
+    let common = root.join(".tools/verilated");
+    let cache = if other_rtl.is_some() { out.join("models") } else { common.clone() };
     let rtl = other_rtl.unwrap_or_else(|| root.join("hw/rtl"));
     let rtl = rtl.canonicalize().unwrap_or_else(|e| panic!("RTL folder {}: {e}", rtl.display()));
     let lint = root.join("hw/lint");
@@ -101,8 +102,9 @@ fn main() {
         println!("cargo::rustc-check-cfg=cfg(hashgate_build_{build})");
     }
     let folder = out.join("runtime");
-    once(&folder, &stamp, || {
-        compile_runtime(&site, &manifest, &folder);
+    let runtime = self::stamp(&own, &site);
+    once(&folder, &runtime, || {
+        cached(&common.join(format!("runtime-{runtime}")), &folder, |made| compile_runtime(&site, &manifest, made));
     });
     link(&folder, "hashgate_runtime");
     let folder = out.join("shim");
@@ -110,8 +112,10 @@ fn main() {
     once(&folder, &shim, || {
         let tables = TABLES.iter().map(|size| out.join(format!("verilated-table{size}")));
         let models: Vec<_> = builds.iter().map(|build| out.join(format!("verilated-{build}"))).chain(tables).collect();
-        compile_shim(&site, &manifest, &builds, &models, &folder);
-        bind(&site, &manifest, &folder);
+        cached(&cache.join(format!("shim-{shim}")), &folder, |made| {
+            compile_shim(&site, &manifest, &builds, &models, made);
+            bind(&site, &manifest, made);
+        });
     });
     fs::copy(folder.join("shim.rs"), out.join("shim.rs")).expect("OUT_DIR can be written");
     link(&folder, "hashgate_shim");
@@ -186,10 +190,11 @@ fn stamp(sources: &[PathBuf], site: &Path) -> String {
 
 fn stamp_of_shim(manifest: &Path, stamp: &str, builds: &[String]) -> String {
     let mut hasher = DefaultHasher::new();
+    (stamp, builds).hash(&mut hasher);
     for name in ["shim.h", "table.h", "shim.cpp"] {
         fs::read(manifest.join(name)).unwrap_or_else(|e| panic!("{name}: {e}")).hash(&mut hasher);
     }
-    format!("{stamp} {builds:?} {:016x}", hasher.finish())
+    format!("{:016x}", hasher.finish())
 }
 
 /// Makes `folder` anew with `work` unless it was made completely under the same stamp.
@@ -204,7 +209,7 @@ fn once(folder: &Path, stamp: &str, work: impl FnOnce()) {
     fs::write(file, stamp).expect("OUT_DIR can be written");
 }
 
-/// Copies library and headers from the cache to `folder`; makes them with `work` first if they are not there. If another
+/// Copies libraries, headers and bindings from the cache to `folder`; makes them with `work` first if they are not there. If another
 /// process is making the same, waits for it.
 fn cached(entry: &Path, folder: &Path, work: impl FnOnce(&Path)) {
     let cache = entry.parent().expect("an entry lies in the cache");
@@ -217,7 +222,7 @@ fn cached(entry: &Path, folder: &Path, work: impl FnOnce(&Path)) {
         let _ = fs::remove_dir_all(&made);
         fs::create_dir_all(&made).expect("the cache can be written");
         work(&made);
-        let kept = |file: &Path| file.extension().is_some_and(|e| e == "h" || e == "a");
+        let kept = |file: &Path| file.extension().is_some_and(|e| e == "h" || e == "a" || e == "rs");
         for file in files(&made).iter().filter(|file| !kept(file)) {
             fs::remove_file(file).expect("the cache can be written");
         }
@@ -231,7 +236,7 @@ fn cached(entry: &Path, folder: &Path, work: impl FnOnce(&Path)) {
 
 /// Keeps the cache from growing for ever.
 fn forget_oldest(cache: &Path) {
-    const KEPT: usize = 12;
+    const KEPT: usize = 18;
     let mut entries: Vec<_> = fs::read_dir(cache)
         .into_iter()
         .flatten()

@@ -4,7 +4,7 @@
 use crate::Scoreboard;
 use hashgate_model::bindings::Clocks;
 use hashgate_model::{Count, Nic as Model};
-use hashgate_nic::{HostTxCounters, Nic};
+use hashgate_nic::{BindingEvent, HostTxCounters, Nic};
 use hashgate_packets::random::{FromHost, Generated};
 use hashgate_regs::defs::{Reason, Table, Verdict};
 use hashgate_regs::registers::TableSelect;
@@ -31,6 +31,8 @@ pub struct Bench {
     /// The model and what is compared.
     pub board: Scoreboard,
     device: InProcess,
+    /// Binding events that the host has taken since the last comparison.
+    pub(crate) taken_events: Vec<BindingEvent>,
     /// Binding events that were lost up to the last comparison.
     pub(crate) lost_events: u32,
     /// Bindings that each table had not taken back up to the last time.
@@ -44,7 +46,7 @@ impl Bench {
         let nic = Nic::open(&device).expect("the driver opens the NIC");
         let info = nic.info();
         let board = Scoreboard::new(Model::new(info.limits), info.beat_bytes.into());
-        Bench { nic, board, device, lost_events: 0, undo_lost: [0; 2] }
+        Bench { nic, board, device, taken_events: Vec::new(), lost_events: 0, undo_lost: [0; 2] }
     }
 
     /// The NIC's wires and host side. Drop the guard before the driver is used.

@@ -79,30 +79,61 @@ impl Bench {
         self.board.settle_going(&kept);
     }
 
-    /// The NIC counts live bindings by bucket, those of `rule` or of every rule, and refused ones as the model does. Time
-    /// must stand still, and no frame may be inside.
+    /// Whether the sweep has removed everything that has ended: the tables hold no more than the model.
+    fn is_swept(&self) -> bool {
+        let bindings = self.board.model.bindings();
+        let used = |(table, of_model)| {
+            (self.nic.registers().binding_used(table as usize) as usize, bindings.iter(of_model).count())
+        };
+        TABLES.into_iter().map(used).all(|(nic, model)| nic == model)
+    }
+
+    /// The NIC counts live bindings by bucket, those of `rule` or of every rule, as the model does. Time must stand still,
+    /// and no frame may be inside.
     ///
     /// # Panics
     /// On any difference.
-    pub fn compare_binding_counts(&mut self, rule: Option<u8>) {
+    pub fn compare_live_bindings(&mut self, rule: Option<u8>) {
         for (table, of_model) in TABLES {
-            let model = self.board.model.bindings();
             let mut live = vec![0; BUCKETS];
-            for ((table, of, bucket), count) in model.live() {
+            for ((table, of, bucket), count) in self.board.model.bindings().live() {
                 if table == of_model && rule.is_none_or(|rule| rule == of) {
                     live[usize::from(bucket)] += count as u32;
                 }
             }
+            let counted = self.nic.count_bindings(table, rule).expect("a census");
+            same(&counted, &live, &format!("live bindings of rule {rule:?} in the {table:?} table"));
+        }
+    }
+
+    /// The NIC has counted the bindings that it refused since its reset, by bucket, as the model has. No frame may be inside.
+    ///
+    /// # Panics
+    /// On any difference.
+    pub fn compare_refused_bindings(&self) {
+        for (table, of_model) in TABLES {
             let mut refused = vec![0; BUCKETS];
-            for ((table, _, bucket), count) in model.refused() {
+            for ((table, _, bucket), count) in self.board.model.bindings().refused() {
                 if *table == of_model {
                     refused[usize::from(*bucket)] += *count as u32;
                 }
             }
-            let counted = self.nic.count_bindings(table, rule).expect("a census");
-            same(&counted, &live, &format!("live bindings of rule {rule:?} in the {table:?} table"));
             same(&self.nic.refused_bindings(table), &refused, &format!("refused bindings of the {table:?} table"));
         }
+    }
+
+    /// Lets at least so many cycles pass, in which the host takes binding events for [`Bench::compare_binding_events`], and
+    /// compares what else came out.
+    pub fn run_taking_events(&mut self, cycles: u64) {
+        let now = |bench: &Bench| bench.sim().cycle();
+        let end = now(self) + cycles;
+        while now(self) < end {
+            match self.nic.next_binding_event().expect("an event") {
+                Some(event) => self.taken_events.push(event),
+                None => self.sim().run(EVENT_PAUSE_CYCLES),
+            }
+        }
+        self.run(0);
     }
 
     /// The events of the NIC since the last time are those of the model: for each key what happened to its binding, in that
@@ -136,15 +167,19 @@ impl Bench {
             }
         };
         let mut last = None;
-        let (mut taken, mut rounds) = (0, 0);
+        let (mut taken, mut waited, mut all_came) = (0, 0, false);
+        let mut taken_before = std::mem::take(&mut self.taken_events).into_iter();
         loop {
-            let Some(event) = self.nic.next_binding_event().expect("an event") else {
-                // The sweep reports what has expired when it comes by.
-                if taken == wanted || rounds == SWEEP_ROUNDS {
+            let next = taken_before.next();
+            let Some(event) = next.or_else(|| self.nic.next_binding_event().expect("an event")) else {
+                if all_came || taken == wanted || waited >= LONGEST_SWEEP_CYCLES {
                     break;
                 }
-                rounds += 1;
-                self.run(SWEEP_CYCLES);
+                // The sweep reports what has expired when it comes by.
+                all_came = self.is_swept();
+                let pause = if all_came { LAST_EVENT_CYCLES } else { SWEEP_STEP_CYCLES };
+                self.run(pause);
+                waited += pause;
                 continue;
             };
             let table = TABLES[event.table as usize].1;
@@ -180,10 +215,14 @@ impl Bench {
 const UNDO_CYCLES: u64 = 2_000;
 /// Cycles in which every table has given up whatever it cannot take back: 16 that wait, 255 tries of some 16 cycles each.
 const LONGEST_UNDO_CYCLES: u64 = 70_000;
-/// Cycles in which the sweep has been everywhere, with all sessions in use, and removed what it saw.
-const SWEEP_CYCLES: u64 = 20_000;
-/// How often it is waited for.
-const SWEEP_ROUNDS: u32 = 2;
+/// Cycles in which the sweep has been everywhere twice, with all sessions in use, and removed what it saw.
+const LONGEST_SWEEP_CYCLES: u64 = 40_000;
+/// Cycles after which it is asked whether the sweep has removed all.
+const SWEEP_STEP_CYCLES: u64 = 1_000;
+/// Cycles in which the event of the last removal has come.
+const LAST_EVENT_CYCLES: u64 = 100;
+/// Cycles after which the host looks for a binding event again when there was none.
+const EVENT_PAUSE_CYCLES: u64 = 50;
 
 fn driver_key(key: &hashgate_model::BindingKey) -> BindingKey {
     BindingKey {

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,8 +81,30 @@ def environment(mutant: int | None = None) -> dict[str, str]:
     return values
 
 
+def begin_with_release() -> None:
+    """Puts what the build of the tests has made where this one looks for it: most crates do not depend on the RTL."""
+    made = ROOT / "target" / "release"
+    if TARGET.exists() or not made.exists():
+        return
+    try:
+        # What is complete is marked in the first; others may be building there.
+        for part in (".fingerprint", "build", "deps"):
+            shutil.copytree(made / part, TARGET / "release" / part, symlinks=True,
+                            ignore=lambda folder, names: [name for name in names if name.startswith("verilated-")
+                                                          or is_program(Path(folder) / name)])
+    except OSError as error:
+        print(f"mutants: building all crates anew: {error}", flush=True)
+        shutil.rmtree(TARGET)
+
+
+def is_program(file: Path) -> bool:
+    """Whether it is a program that cargo linked, but for those of build scripts."""
+    return file.parent.name == "deps" and file.suffix == "" and file.is_file()
+
+
 def build() -> list[Path]:
     """Builds the tests on the mutated RTL and returns their programs."""
+    begin_with_release()
     command = ["cargo", "test", "--locked", "--release", "-p", "hashgate-tests", "-p", "hashgate-table-sim", "--tests", "--no-run",
                "--message-format=json-render-diagnostics"]
     log = OUT / "build.log"
