@@ -88,7 +88,7 @@ module descriptor_fetch
     typedef struct packed {
         local_t                ring;
         slot_t                 slot;
-        logic [CHUNK_BITS:0]   count;
+        logic [CHUNK_BITS+1:0] last;   // number of its last word of 64 bits
         logic [2:0]            lane;   // 64-bit word of the line in which it begins
     } pending_t;
     state_e                state_q;
@@ -97,6 +97,7 @@ module descriptor_fetch
     index_t                index_q, left_q;
     ring_settings_t        settings_q;
     logic [CHUNK_BITS:0]   count_q;
+    logic [CHUNK_BITS+1:0] last_q;
     iova_t                 address_q;
     logic [4:0]            open_q;      // requests whose data is not used up
     logic                  open_room_q;
@@ -131,6 +132,7 @@ module descriptor_fetch
             end
             ADDRESS: begin
                 address_q <= {settings_q.base[63:12], 12'b0} + address_q;
+                last_q    <= (CHUNK_BITS + 2)'(count_q) * (CHUNK_BITS + 2)'(WORDS) - 1'b1;
                 request_o <= 1'b1;
                 state_q   <= REQUEST;
             end
@@ -168,7 +170,7 @@ module descriptor_fetch
         .out_ready_i(beat_take), .out_data_o(beat));
     stream_fifo #(.WIDTH($bits(pending_t)), .DEPTH(REQUESTS)) u_pending (
         .clk, .rst, .in_valid_i(asked),
-        .in_data_i({ring_q, slot_t'(index_q), count_q, address_q[5:3]}), .full_o(pending_full), .out_valid_o(pending_valid),
+        .in_data_i({ring_q, slot_t'(index_q), last_q, address_q[5:3]}), .full_o(pending_full), .out_valid_o(pending_valid),
         .out_ready_i(used), .out_data_o(pending));
     localparam int unsigned WORD_BITS = CHUNK_BITS + 2;
     logic [WORD_BITS-1:0] word_q;  // words of the request done
@@ -178,7 +180,7 @@ module descriptor_fetch
     assign lanes     = beat;
     assign lane      = pending.lane + 3'(word_q);
     assign step      = beat_valid && pending_valid;
-    assign last_word = word_q + 1'b1 == WORD_BITS'(pending.count) * WORD_BITS'(WORDS);
+    assign last_word = word_q == pending.last;
     assign used      = step && last_word;
     assign beat_take = step && (last_word || (lane & 3'(LANES - 1)) == 3'(LANES - 1));
 

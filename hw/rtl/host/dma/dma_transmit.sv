@@ -94,6 +94,7 @@ module dma_transmit
     logic                port_q, port_bad_q;
     logic [15:0]         left_q;
     logic [8:0]          bytes_q;
+    logic [1:0]          still_q;   // no frame of the ring is on the way
     logic [1:0]          room_q, wait_q, eligible_q, frames_room_q;
     used_t [1:0]         used_q, stored_q;
     logic [15:0]         ahead_q, coming_beats;
@@ -114,7 +115,7 @@ module dma_transmit
     endfunction
     logic impossible_q;
     assign accept = state_q == BEGIN && !impossible_q;
-    assign skip   = state_q == BEGIN && impossible_q && flight_q[ring_q] == '0;
+    assign skip   = state_q == BEGIN && impossible_q && still_q[ring_q];
     assign take_o = accept || skip;
     assign take_ring_o = ring_q;
     always_comb begin
@@ -129,6 +130,7 @@ module dma_transmit
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < 2; r++) begin
             frames_room_q[r] <= 32'(flight_q[0]) + 32'(flight_q[1]) < FRAMES - 4;
+            still_q[r]       <= flight_q[r] == '0;
             room_q[r]        <= used_q[r] <= ROOM[r];
             wait_q[r]        <= (wait_q[r] || (state_q == BEGIN && impossible_q && ring_q == 1'(r))) && flight_q[r] != '0;
             eligible_q[r]    <= on_i[r] && stock_i[r] && (r == 1 || ahead_room_q) && room_q[r] && frames_room_q[r] && !wait_q[r] && state_q == PICK;
@@ -192,17 +194,23 @@ module dma_transmit
         logic  port;
         tail_t tail;
     } side_t;
-    logic  first_q, error_q;
+    logic       first_q, error_q;
+    logic [1:0] broken_q;  // a read of the ring had an error, which takes a moment to halt it
     assign finish      = valid_i && last_i;
-    assign finish_good = !error_i && !error_q && on_i[frame.ring];
+    assign finish_good = !error_i && !error_q && on_i[frame.ring] && !broken_q[frame.ring];
     always_ff @(posedge clk) begin
         if (valid_i) begin
             first_q <= last_i;
             error_q <= !last_i && (error_q || error_i);
         end
+        for (int unsigned r = 0; r < 2; r++) begin
+            if (valid_i && error_i && frame.ring == 1'(r)) broken_q[r] <= 1'b1;
+            if (start_i[r]) broken_q[r] <= 1'b0;
+        end
         if (rst || clear_i) begin
-            first_q <= 1'b1;
-            error_q <= 1'b0;
+            first_q  <= 1'b1;
+            error_q  <= 1'b0;
+            broken_q <= '0;
         end
     end
     logic       whole_valid, whole_last;

@@ -86,12 +86,20 @@ module ring_control
     state_e [RINGS-1:0]     state_q;
     logic [RINGS-1:0][3:0]  quiet_q;
     logic [RINGS-1:0]       possible_q, failed, halted_q;
-    always_comb begin
+    fault_t [2:0]           failed_q;
+    always_ff @(posedge clk) begin
+        failed_q <= failed_i;
         for (int unsigned r = 0; r < RINGS; r++) begin
-            failed[r] = 1'b0;
-            for (int unsigned f = 0; f < 3; f++) failed[r] |= failed_i[f].valid && failed_i[f].ring == ring_t'(r);
-            wrong[r] = judged_q && wrong_q && judged_ring_q == ring_t'(r);
+            failed[r] <= 1'b0;
+            for (int unsigned f = 0; f < 3; f++) if (failed_i[f].valid && failed_i[f].ring == ring_t'(r)) failed[r] <= 1'b1;
         end
+        if (rst) begin
+            failed <= '0;
+            for (int unsigned f = 0; f < 3; f++) failed_q[f].valid <= 1'b0;
+        end
+    end
+    always_comb begin
+        for (int unsigned r = 0; r < RINGS; r++) wrong[r] = judged_q && wrong_q && judged_ring_q == ring_t'(r);
     end
     always_ff @(posedge clk) begin
         new_fault_o <= 1'b0;
@@ -159,9 +167,9 @@ module ring_control
         if (fresh) address_valid_q <= 1'b0;
         if (!address_valid_q || fresh) begin
             for (int f = 2; f >= 0; f--) begin
-                if (failed_i[f].valid) begin
+                if (failed_q[f].valid) begin
                     address_valid_q <= 1'b1;
-                    fault_address_o <= failed_i[f].address;
+                    fault_address_o <= failed_q[f].address;
                 end
             end
         end
@@ -170,6 +178,6 @@ module ring_control
             fault_address_o <= '0;
         end
     end
-    wire logic unused = &{1'b0, settings_i};
+    wire logic unused = &{1'b0, settings_i, failed_q};
 endmodule
 `resetall
