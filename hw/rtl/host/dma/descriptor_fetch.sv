@@ -224,12 +224,9 @@ module descriptor_fetch
     logic                  move_q, read_q, landing_q;
     local_t                move_ring_q, read_ring_q, landing_ring_q;
     slot_t                 read_slot_q, landing_slot_q;
-    always_comb begin
-        can = can_q;
-        // What was decided a cycle ago is not seen yet.
-        if (move_q) can[move_ring_q] = 1'b0;
-        if (read_q) can[read_ring_q] = 1'b0;
-    end
+    logic [RINGS_HERE-1:0] move_hot_q, read_hot_q;
+    // What was decided in the last two cycles is not seen yet. The lowest ring goes first: more can be moved than is taken, so all come.
+    assign can = can_q & ~move_hot_q & ~read_hot_q;
     logic [ENTRY_BITS-1:0] near[2**(RING_BITS + NEAR_BITS)];
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < RINGS_HERE; r++) begin
@@ -237,7 +234,9 @@ module descriptor_fetch
         end
         // choose, read the far memory, write the near one
         move_q         <= |can;
-        move_ring_q    <= next_of(can, move_ring_q);
+        move_hot_q     <= can & (~can + 1'b1);
+        read_hot_q     <= move_hot_q;
+        for (int unsigned r = RINGS_HERE; r > 0; r--) if (can[r-1]) move_ring_q <= local_t'(r - 1);
         read_q         <= move_q;
         read_ring_q    <= move_ring_q;
         read_slot_q    <= moved_q[move_ring_q];
@@ -263,6 +262,8 @@ module descriptor_fetch
         if (rst) begin
             can_q       <= '0;
             move_q      <= 1'b0;
+            move_hot_q  <= '0;
+            read_hot_q  <= '0;
             move_ring_q <= '0;
             read_q      <= 1'b0;
             landing_q   <= 1'b0;

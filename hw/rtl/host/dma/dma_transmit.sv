@@ -224,29 +224,37 @@ module dma_transmit
     // Beats written of a frame that has not ended: a reset ends it.
     logic [1:0]         begun_q;
     logic               clear_q;
-    logic [1:0]         in_valid;
+    logic [1:0]         in_valid, sent;
     for (genvar r = 0; r < 2; r++) begin : gen_buffer
-        tail_t tail;
-        logic  port;
-        logic  room;
+        tail_t      tail;
+        beat_data_t data;
+        logic       valid, take, last, port, room;
         assign in_valid[r] = whole_valid && side.ring == 1'(r);
         frame_fifo #(
             .DEPTH((r == 0) ? DATA_BEATS : CONTROL_BEATS), .META_BITS(1), .STORE(1'b1)
         ) u_buffer (
             .clk, .rst, .room_o(room), .in_valid_i(in_valid[r] || (clear_q && begun_q[r])), .in_data_i(whole_data),
             .in_last_i(whole_last || clear_q), .in_tail_i(side.tail), .in_drop_i(clear_q || (side.drop && whole_last)), .in_meta_i(side.port),
-            .out_valid_o(tvalid_o[r]), .out_ready_i(tready_i[r]), .out_data_o(tdata_o[r]), .out_last_o(tlast_o[r]),
-            .out_tail_o(tail), .out_meta_o(port));
-        assign tkeep_o[r] = keep_of_tail(tlast_o[r], tail);
-        assign tport_o[r] = port;
+            .out_valid_o(valid), .out_ready_i(take), .out_data_o(data), .out_last_o(last), .out_tail_o(tail), .out_meta_o(port));
+        assign take    = !tvalid_o[r] || tready_i[r];
+        assign sent[r] = valid && take;
+        always_ff @(posedge clk) begin
+            if (take) begin
+                tvalid_o[r] <= valid;
+                tdata_o[r]  <= data;
+                tkeep_o[r]  <= keep_of_tail(last, tail);
+                tlast_o[r]  <= last;
+                tport_o[r]  <= port;
+            end
+            if (rst) tvalid_o[r] <= 1'b0;
+        end
         wire logic unused_room = room;
     end
 
     // Beats that a ring has in its buffer, and those with what is on the way to it.
-    logic [1:0] sent, good, gone, begins;
+    logic [1:0] good, gone, begins;
     used_t      ended_beats_q;
     logic       ended_valid_q, ended_good_q, ended_ring_q;
-    assign sent = tvalid_o & tready_i;
     always_comb begin
         for (int unsigned r = 0; r < 2; r++) begin
             good[r]   = ended_valid_q && ended_good_q && ended_ring_q == 1'(r);

@@ -85,7 +85,7 @@ module ring_control
     // ---- states ----------------------------------------------------------------------------------------------------------
     state_e [RINGS-1:0]     state_q;
     logic [RINGS-1:0][3:0]  quiet_q;
-    logic [RINGS-1:0]       possible_q, failed, halted_q;
+    logic [RINGS-1:0]       possible_q, failed, halted_q, fault_seen_q;
     fault_t [2:0]           failed_q;
     always_ff @(posedge clk) begin
         failed_q <= failed_i;
@@ -102,7 +102,8 @@ module ring_control
         for (int unsigned r = 0; r < RINGS; r++) wrong[r] = judged_q && wrong_q && judged_ring_q == ring_t'(r);
     end
     always_ff @(posedge clk) begin
-        new_fault_o <= 1'b0;
+        fault_seen_q <= fault_set_o;
+        new_fault_o  <= |(fault_set_o & ~fault_seen_q & ~fault_i);
         for (int unsigned r = 0; r < RINGS; r++) begin
             possible_q[r] <= settings_i[r].size_log2 >= MIN_SIZE_LOG2
                 && (r >= RECEIVE_RINGS || (settings_i[r].buffer_units != '0 && settings_i[r].buffer_units <= MAX_UNITS));
@@ -119,7 +120,6 @@ module ring_control
                         start_o[r] <= possible_q[r];
                         if (!possible_q[r]) begin
                             fault_set_o[r] <= 1'b1;
-                            new_fault_o    <= 1'b1;
                             halted_q[r]    <= 1'b1;
                         end
                     end
@@ -143,7 +143,6 @@ module ring_control
             if (state_q[r] != OFF && (failed[r] || wrong[r])) begin
                 halted_q[r]    <= 1'b1;
                 fault_set_o[r] <= 1'b1;
-                if (!halted_q[r]) new_fault_o <= 1'b1;
             end
         end
         if (rst) begin
@@ -156,6 +155,7 @@ module ring_control
             halted_q    <= '0;
             fault_set_o <= '0;
             new_fault_o <= 1'b0;
+            fault_seen_q <= '0;
             possible_q  <= '0;
         end
     end

@@ -92,9 +92,7 @@ module table_mover
     iova_t        memory_q;       // next byte to read or to write
     logic [31:0]  crc_q;
     iova_t        fault_address_q;
-    logic         loading, dumping;
-    assign loading = state_q == LOADING;
-    assign dumping = state_q == DUMPING;
+    logic         loading, dumping;  // the state is LOADING, DUMPING
 
     // Flags beside counters say that they are 0 or 1, so that nobody has to look at all of their bits.
     cfg_address_t address_q;
@@ -144,10 +142,16 @@ module table_mover
     logic [4:0]         line_words_q;
     logic               answer_q;
     logic [5:0]         lines_q;      // of the dump, without response
-    logic               sent, dump_written;
+    logic               sent, dump_written_q, answer_written_q, written_error_q;
+    iova_t              written_address_q;
     assign out_take     = dumping && out_valid && !line_valid_o;
     assign sent         = line_valid_o && line_ready_i;
-    assign dump_written = written_i.valid && written_i.ring == RING_MOVER && !written_i.answer;
+    always_ff @(posedge clk) begin
+        dump_written_q    <= written_i.valid && written_i.ring == RING_MOVER && !written_i.answer && !rst;
+        answer_written_q  <= written_i.valid && written_i.ring == RING_MOVER && written_i.answer && !rst;
+        written_error_q   <= written_i.error;
+        written_address_q <= written_i.address;
+    end
 
     // ---- CRC --------------------------------------------------------------------------------------------------------------------
     // One bit of the message at a time, unrolled over a word; linear in crc ^ word (as in table_check).
@@ -178,7 +182,7 @@ module table_mover
     assign mover_o   = !mover_wait_i && on_i && ((loading && load_valid && status_q == DONE)
                                                  || (dumping && words_left_q && out_room_q));
     assign granted   = mover_o && mover_grant_i;
-    assign load_take = loading && granted;
+    assign load_take = loading && on_i && !mover_wait_i && mover_grant_i;
 
     // ---- requests: up to a multiple of a burst's size -----------------------------------------------------------------------------
     logic [8:0] block;
@@ -225,9 +229,9 @@ module table_mover
             status_q        <= BUS_ERROR;
             fault_address_q <= error_address_i;
         end
-        if (dump_written && written_i.error && status_q == DONE) begin
+        if (dump_written_q && written_error_q && status_q == DONE) begin
             status_q        <= BUS_ERROR;
-            fault_address_q <= written_i.address;
+            fault_address_q <= written_address_q;
         end
         // words of the table
         if (granted) begin
@@ -240,7 +244,7 @@ module table_mover
         out_held_q <= out_held_q + 6'(granted && dumping) - 6'(out_take);
         out_room_q <= out_held_q < 6'(WORDS - 3);
         // lines
-        lines_q <= lines_q + 6'(sent && !answer_q) - 6'(dump_written);
+        lines_q <= lines_q + 6'(sent && !answer_q) - 6'(dump_written_q);
         if (sent) line_valid_o <= 1'b0;
         if (sent && !answer_q) memory_q <= memory_q + 64'd64;
         if (out_take) begin
@@ -315,6 +319,8 @@ module table_mover
                         state_q  <= DRAIN;
                     end else begin
                         state_q     <= (operation_q == LOAD) ? LOADING : DUMPING;
+                        loading     <= operation_q == LOAD;
+                        dumping     <= operation_q != LOAD;
                         come_left_q <= operation_q == LOAD;
                         bytes_q     <= (operation_q == LOAD) ? {count_q[20:0], 2'b0} : '0;
                     end
@@ -323,14 +329,23 @@ module table_mover
             LOADING: begin
                 if (status_q != DONE) begin
                     come_left_q <= 1'b0;
-                    if (empty_q) state_q <= DRAIN;
-                end else if (!words_left_q) state_q <= DRAIN;
+                    if (empty_q) begin
+                        loading <= 1'b0;
+                        state_q <= DRAIN;
+                    end
+                end else if (!words_left_q) begin
+                    loading <= 1'b0;
+                    state_q <= DRAIN;
+                end
             end
-            DUMPING: if (!pack_left_q && !line_valid_o) state_q <= DRAIN;
+            DUMPING: if (!pack_left_q && !line_valid_o) begin
+                dumping <= 1'b0;
+                state_q <= DRAIN;
+            end
             // responses of what was written
             DRAIN: begin
                 memory_q <= 64'({ring_entry(done_o, settings_i.size_log2), 4'b0});
-                if (lines_q == '0 && !dump_written) state_q <= ANSWER;
+                if (lines_q == '0) state_q <= ANSWER;
             end
             ANSWER: begin
                 memory_q     <= {settings_i.answers[63:12], 12'b0} + memory_q;
@@ -343,7 +358,7 @@ module table_mover
                 state_q      <= COMPLETE;
             end
             COMPLETE: if (line_ready_i) state_q <= WAIT;
-            WAIT: if (written_i.valid && written_i.ring == RING_MOVER) state_q <= END;
+            WAIT: if (answer_written_q) state_q <= END;
             END: begin
                 fault_o.valid <= status_q == BUS_ERROR;
                 if (status_q != BUS_ERROR || !on_i) state_q <= IDLE;
@@ -355,15 +370,21 @@ module table_mover
                 words_left_q <= 1'b0;
                 request_o    <= 1'b0;
                 line_valid_o <= 1'b0;
-                if (empty_q && reads_q == '0 && lines_q == '0 && !dump_written && !line_valid_o) state_q <= IDLE;
+                if (empty_q && reads_q == '0 && lines_q == '0 && !line_valid_o) state_q <= IDLE;
             end
         endcase
-        if (!on_i && state_q inside {ADDRESS, FETCH, COMMAND, CHECK, LOADING, DUMPING, DRAIN}) state_q <= LEAVE;
+        if (!on_i && state_q inside {ADDRESS, FETCH, COMMAND, CHECK, LOADING, DUMPING, DRAIN}) begin
+            loading <= 1'b0;
+            dumping <= 1'b0;
+            state_q <= LEAVE;
+        end
         busy_o <= state_q != IDLE;
         data_o <= state_q != FETCH && state_q != COMMAND;
         if (start_i) done_o <= '0;
         if (rst) begin
             state_q       <= IDLE;
+            loading       <= 1'b0;
+            dumping       <= 1'b0;
             fault_o.valid <= 1'b0;
             request_o     <= 1'b0;
             asked_q       <= 1'b0;
@@ -394,6 +415,7 @@ module table_mover
     assign line_o.data    = line_q;
     assign line_o.answer  = answer_q;
     assign line_o.index   = done_o;
-    wire logic unused = &{1'b0, beats_full, out_full, settings_i, written_i, first_q[31:20]};
+    `HG_ASSERT(flags_are_state, loading == (state_q == LOADING) && dumping == (state_q == DUMPING))
+    wire logic unused = &{1'b0, beats_full, out_full, settings_i, written_i.completes, written_i.index, first_q[31:20]};
 endmodule
 `resetall
