@@ -3,7 +3,7 @@
 # Everything a developer types. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-bindings synth formal mutants mutants-nightly generate capture clean
+.PHONY: help setup demo test test-vfio lint bench bench-bindings synth formal mutants mutants-nightly generate capture clean
 MAKEFLAGS += --no-print-directory
 
 VENV_PYTHON := .tools/venv/bin/python
@@ -24,6 +24,9 @@ demo: $(LBSIM) ## Four Verilated NICs share real and generated traffic; a host i
 
 test: setup ## Every check and test
 	@tools/verify.py test
+
+test-vfio: setup ## The driver over VFIO in a guest under QEMU (part of make test; downloads 80 MB once)
+	@tools/guest/run.py
 
 lint: setup ## The checks that run no test: generated files, Verilator, slang, clippy, rustfmt
 	@tools/verify.py lint

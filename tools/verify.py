@@ -128,6 +128,7 @@ def test_steps() -> list[Step]:
         Step("synthesis", [python, "hw/synth/run.py"], note=r"^summary: (.*)$"),
         Step("formal", [python, "hw/formal/run.py"], note=r"^summary: (.*)$"),
         Step("mutants", [python, "tools/mutants/run.py"], ("rust build",), note=r"^summary: (.*)$"),
+        Step("vfio guest", ["tools/guest/run.py"], ("rust build",), note=r"^summary: (.*)$"),
     ]
     steps += lint_steps()
     steps += [
@@ -193,6 +194,9 @@ class Run:
         own = Counts(passed=1) if code == 0 else Counts(failed=1)
         notes = re.findall(step.note, output, re.M)
         note = notes[-1].strip() if notes and step.count is count_nothing else ""
+        skipped = re.search(r"^skipped: .*$", output, re.M) if step.count is count_nothing else None
+        if code == 0 and skipped:
+            own, note = Counts(skipped=1), skipped[0]
         if step.count is not count_nothing:
             note = str(step.counts)
             if code == 0 and step.counts.passed == 0:
@@ -200,7 +204,8 @@ class Run:
         step.counts.add(own)
         with self.changed:
             step.state = "passed" if own.failed == 0 else "failed"
-            self.say(f"{'ok   ' if own.failed == 0 else 'FAIL '} {step.name:24} {step.seconds:7.1f} s  {note}")
+            word = "FAIL " if own.failed else "skip " if own.skipped else "ok   "
+            self.say(f"{word} {step.name:24} {step.seconds:7.1f} s  {note}")
             if own.failed:
                 lines = output.splitlines()
                 print("\n".join(f"    | {line}" for line in lines[-SHOWN_LOG_LINES:]))

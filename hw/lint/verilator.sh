@@ -8,7 +8,7 @@ build=${1:?usage: verilator.sh 512|64}
 cd "$(dirname "$0")/../rtl"
 site=$(echo ../../.tools/venv/lib/python3*/site-packages)
 export VERILATOR_ROOT=$site/verilator
-for top in hashgate_core host_interface; do
+for top in hashgate_nic hashgate_core host_interface; do
     "$VERILATOR_ROOT/bin/verilator_bin" --lint-only -Wall --assert --top-module "$top" \
         ../lint/*.vlt "config/$build/hashgate_cfg_pkg.sv" -f hashgate.f
 done

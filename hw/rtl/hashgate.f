@@ -100,3 +100,6 @@ host/dma/ring_interrupt.sv
 host/dma/host_registers.sv
 host/dma/host_interface.sv
 hashgate_core.sv
+host/axil_split.sv
+host/host_boundary.sv
+hashgate_nic.sv

@@ -141,7 +141,8 @@ def unpack_kernel(packages: list[Path], folder: Path) -> None:
 
 def download(folder: Path, with_qemu: bool) -> None:
     """Fills the folder; it is complete when its file `stamp` is there."""
-    print(f"guest: downloading {'QEMU, ' if with_qemu else ''}a kernel and busybox of Debian {SUITE} into .tools/guest (once)", flush=True)
+    what = f"{'QEMU, ' if with_qemu else ''}a kernel and busybox"
+    print(f"guest: downloading {what} of Debian {SUITE} into .tools/guest (once)", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     apt = Apt(folder / "apt")
     root = folder / "root"

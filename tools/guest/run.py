@@ -143,7 +143,7 @@ def run_guest(parts: Parts, image: Path, socket: Path, seconds: int) -> tuple[bo
 def main() -> int:
     """Exit code 0 if the guest says that all is well, or if the test cannot be run here."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", help="command that serves the NIC; {socket} stands for the socket (default: the NIC in plain Rust)",
+    parser.add_argument("--server", help="serves the NIC; {socket} stands for the socket (default: the NIC in plain Rust)",
                         default="cargo run --locked --release --quiet -p hashgate-soft-nic --example serve -- {socket}")
     parser.add_argument("--program", type=Path, help="static program to run in the guest (default: builds hashgate-guest)")
     parser.add_argument("--seconds", type=int, default=240, help="most that the guest may take")
@@ -154,7 +154,7 @@ def main() -> int:
     try:
         parts = fetch(ROOT / ".tools" / "guest")
     except CannotFetch as error:
-        print(f"skipped: {error}")
+        print(f"skipped: {'; '.join(str(error).splitlines())}")
         return 0
     program = arguments.program or build_program()
     with tempfile.TemporaryDirectory(prefix="hashgate-guest-") as folder:

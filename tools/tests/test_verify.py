@@ -58,6 +58,11 @@ class Running(unittest.TestCase):
     def test_a_runner_that_ran_nothing_fails(self):
         self.assertEqual(self.run_steps(verify.Step("unit empty", ["true"], count=verify.count_rust)).failed, 1)
 
+    def test_a_step_can_skip_itself(self):
+        command = ["echo", "skipped: no such machine"]
+        steps = [verify.Step("unit skipping", command), verify.Step("unit after", ["true"], ("unit skipping",))]
+        self.assertEqual(self.run_steps(*steps), verify.Counts(1, 0, 1))
+
 
 if __name__ == "__main__":
     unittest.main()

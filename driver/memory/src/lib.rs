@@ -10,6 +10,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// What a part of a file begins at a multiple of, in bytes.
+pub const PAGE: u64 = 4096;
+
 /// Memory shared with a device. Numbers in it are little-endian.
 ///
 /// # Panics
@@ -45,11 +48,23 @@ impl DmaMemory {
     /// `bytes` of a file that another process shares, from `offset` on.
     ///
     /// # Errors
-    /// Those of the operating system; [`io::ErrorKind::InvalidInput`] if the file ends before.
+    /// Those of the operating system; [`io::ErrorKind::PermissionDenied`] if the file is not a memfd that is sealed against shrinking, as an access
+    /// to what its owner has cut off would end this process; [`io::ErrorKind::InvalidInput`] if it ends before, or `offset` is not a multiple of [`PAGE`].
     pub fn of_file(file: &File, offset: u64, bytes: usize) -> io::Result<DmaMemory> {
+        let invalid = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        // Files of file systems know no seals.
+        let sealed = rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(rustix::fs::SealFlags::SHRINK));
+        if !sealed {
+            let text = "the shared file can shrink: share a memfd with F_SEAL_SHRINK (QEMU: memory-backend-memfd)";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        if !offset.is_multiple_of(PAGE) {
+            return invalid("the offset in the shared file is not a multiple of 4096");
+        }
+        // Looked at after the seal: it can only grow now.
         let end = offset.checked_add(bytes as u64);
         if end.is_none_or(|end| end > file.metadata().map_or(0, |data| data.len())) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the shared file ends before the memory does"));
+            return invalid("the shared file ends before the memory does");
         }
         Ok(DmaMemory { map: MmapOptions::new().offset(offset).len(bytes).map_raw(file)?, file: None })
     }
@@ -188,7 +203,10 @@ mod tests {
     fn numbers_are_little_endian() {
         let memory = DmaMemory::anonymous(4096).unwrap();
         memory.write64(8, 0x0102_0304_0506_0708);
-        assert_eq!((memory.read32(8), memory.read32(12), memory.read64(8)), (0x0506_0708, 0x0102_0304, 0x0102_0304_0506_0708));
+        assert_eq!(
+            (memory.read32(8), memory.read32(12), memory.read64(8)),
+            (0x0506_0708, 0x0102_0304, 0x0102_0304_0506_0708)
+        );
         memory.write32(4092, 0xdead_beef);
         let mut bytes = [0; 4];
         memory.read_bytes(4092, &mut bytes);
@@ -203,7 +221,22 @@ mod tests {
         memory.write32(4096, 42);
         assert_eq!(other.read32(0), 42);
         assert!(file.set_len(0).is_err(), "the memory cannot be taken away");
-        assert_eq!(DmaMemory::of_file(&file, 4096, 8192).err().unwrap().kind(), io::ErrorKind::InvalidInput);
+        for (offset, bytes) in [(4096, 8192), (4097, 4095), (8, 8), (u64::MAX - 4095, 4096), (8192, 4096)] {
+            let error = DmaMemory::of_file(&file, offset, bytes).err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bytes} bytes at {offset}");
+        }
+    }
+
+    #[test]
+    fn memory_that_its_owner_can_take_away_is_refused() {
+        let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
+        let file = File::from(rustix::fs::memfd_create("unsealed", flags).unwrap());
+        file.set_len(8192).unwrap();
+        assert_eq!(DmaMemory::of_file(&file, 0, 4096).err().unwrap().kind(), io::ErrorKind::PermissionDenied);
+        rustix::fs::fcntl_add_seals(&file, rustix::fs::SealFlags::SHRINK).unwrap();
+        assert_eq!(DmaMemory::of_file(&file, 0, 4096).unwrap().size(), 4096);
+        let program = File::open(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!(DmaMemory::of_file(&program, 0, 4096).err().unwrap().kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]

@@ -137,6 +137,7 @@ fn impossible_build_parameters_are_refused() {
 struct Other(u16);
 
 impl PciDevice for Other {
+    registers_only!();
     fn config_read(&self, _offset: u16, _width: Width) -> Result<u32, DeviceError> {
         Ok(self.0.into())
     }

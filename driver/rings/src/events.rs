@@ -128,6 +128,12 @@ impl EventRing {
         self.ring.wait(next, timeout, |ring| ring.answered(next, EVENT).is_some())
     }
 
+    /// For those who wait by themselves: arms the interrupt, and gives whether there are events already.
+    pub fn arm(&mut self) -> bool {
+        self.ring.arm(self.next);
+        self.ring.answered(self.next, EVENT).is_some()
+    }
+
     /// The interrupt of the ring; `None` if interrupts were not enabled when it was made.
     pub fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
         self.ring.interrupt()

@@ -92,6 +92,8 @@ pub(crate) struct Shared {
     reads: AtomicU64,
     writes: AtomicU64,
     interrupts: Mutex<Vec<Arc<dyn Interrupt>>>,
+    /// Held while something is set up, reset or stopped; never while packets are moved.
+    setup: Mutex<()>,
 }
 
 impl Shared {
@@ -156,8 +158,14 @@ impl Shared {
         }
     }
 
+    /// Nobody else sets up, resets or stops while the guard lives.
+    pub fn setting_up(&self) -> MutexGuard<'_, ()> {
+        lock(&self.setup)
+    }
+
     /// The device does not stop: takes bus mastering from it.
     pub fn stop_device(&self) {
+        let _setup = self.setting_up();
         // A device that cannot even be reached by its configuration space has lost it already.
         let _ = set_command(&*self.device, 0, config::COMMAND_BUS_MASTER);
         let stop = |epoch| (epoch != GONE).then_some(STOPPED);
@@ -305,6 +313,7 @@ impl HostInterface {
             reads: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             interrupts: Mutex::new(Vec::new()),
+            setup: Mutex::new(()),
             _claim: claim,
         });
         let id = shared.read(HOST_ID)?;
@@ -326,6 +335,7 @@ impl HostInterface {
     /// # Errors
     /// [`RingError::NoAnswer`] if the device is gone, [`RingError::ResetStuck`] if memory does not answer it, [`RingError::Access`] if it cannot be reached.
     pub fn reset(&self) -> Result<(), RingError> {
+        let _setup = self.shared.setting_up();
         self.shared.read(HOST_ID)?;
         self.shared.next_epoch();
         self.shared.write(HOST_RESET, 1);
@@ -339,6 +349,7 @@ impl HostInterface {
     /// # Errors
     /// As [`HostInterface::reset`].
     pub fn function_reset(&self) -> Result<(), RingError> {
+        let _setup = self.shared.setting_up();
         lock(&self.shared.interrupts).clear();
         self.shared.next_epoch();
         self.shared.device.enable_interrupts(0)?;

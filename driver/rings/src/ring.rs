@@ -120,12 +120,14 @@ impl Ring {
 
     /// Enables the ring with indices from 0 on; switches it off before.
     pub fn start(&mut self) -> Result<(), RingError> {
+        let shared = self.shared.clone();
+        let _setup = shared.setting_up();
         self.shared.check_usable()?;
         self.stop()?;
         for offset in (0..self.shape.answer_bytes).step_by(8) {
             self.memory.write64(self.shape.answers + offset, 0);
         }
-        let (at, shape, shared) = (self.registers, &self.shape, &self.shared);
+        let (at, shape) = (self.registers, &self.shape);
         shared.write(RING_FAULT, 1 << shape.number);
         shared.write(at + ring::SIZE, u32::from(shape.size_log2) | (shape.buffer_bytes as u32 / 64) << 16);
         shared.write64(at + ring::BASE, self.memory.iova(shape.descriptors));

@@ -194,6 +194,12 @@ impl TxRing {
         self.ring.wait(done, timeout, |ring| ring.memory.read32(ring.shape.answers) != u32::from(done))
     }
 
+    /// For those who wait by themselves: arms the interrupt, and gives whether the NIC has read frames that were not taken back already.
+    pub fn arm(&mut self) -> bool {
+        self.ring.arm(self.done);
+        self.ring.memory.read32(self.ring.shape.answers) != u32::from(self.done)
+    }
+
     /// The interrupt of the ring; `None` if interrupts were not enabled when it was made.
     pub fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
         self.ring.interrupt()

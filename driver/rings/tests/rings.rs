@@ -407,6 +407,7 @@ fn detaching_leaves_nothing_behind() {
         let iova = (0..1 << 20).step_by(4096).map(|n| (1 << 20) + n);
         let taken = iova.clone().filter(|iova| driver.map_dma(*iova, 4096).is_err()).count();
         assert!(taken > 4, "{taken} pages are mapped");
+        assert!(driver.map_dma(1 << 20, 4096).is_err(), "addresses are used again");
         device.nic().inject(Frame::plain(bytes(60, 0)));
         drop((queue, tx));
         let taken = iova.filter(|iova| driver.map_dma(*iova, 4096).is_err()).count();
@@ -439,6 +440,8 @@ fn memory_goes_only_after_bus_mastering_if_the_nic_does_not_stop() {
     assert!(matches!(other.poll(1, |_| {}), Err(RingError::Reset { ring: 1 })));
     other.restart().unwrap();
     let mut queue = bench.host.rx_queue(0, &SMALL).unwrap();
+    let lost = bench.driver.map_dma(1 << 20, 4096);
+    assert!(lost.is_ok(), "addresses that the NIC may have gone on to use are not given out again");
     bench.inject([Frame::plain(bytes(60, 1)), Frame { queue: 1, ..Frame::plain(bytes(60, 2)) }]);
     assert_eq!(take(&mut queue, 1)[0].1, bytes(60, 1));
     assert_eq!(take(&mut other, 1)[0].1, bytes(60, 2));

@@ -2,6 +2,7 @@
 //! Whole messages, with file descriptors, over a socket that never waits.
 
 use crate::protocol::{HEADER, Header, MAX_TRANSFER};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -142,11 +143,19 @@ impl Channel {
             match sendmsg(&self.socket, &parts, &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) => sent += count,
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => wait(self.socket.as_fd(), rustix::event::PollFlags::OUT, deadline)?,
+                Err(rustix::io::Errno::AGAIN) => wait(self.socket.as_fd(), PollFlags::OUT, deadline)?,
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// The peer has closed its end. What it sent before can still be received, and ends.
+    pub fn is_closed(&self) -> bool {
+        // Whoever has closed cannot be waited for.
+        let closed = PollFlags::HUP | PollFlags::ERR;
+        let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::empty())];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && fds[0].revents().intersects(closed)
     }
 
     /// Waits until something can be received.
@@ -154,7 +163,7 @@ impl Channel {
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] at `deadline`.
     pub fn wait(&self, deadline: Instant) -> io::Result<()> {
-        wait(self.socket.as_fd(), rustix::event::PollFlags::IN, deadline)
+        wait(self.socket.as_fd(), PollFlags::IN, deadline)
     }
 }
 
@@ -169,14 +178,14 @@ fn invalid(text: String) -> io::Error {
 }
 
 /// Waits until `fd` is ready.
-fn wait(fd: BorrowedFd<'_>, flags: rustix::event::PollFlags, deadline: Instant) -> io::Result<()> {
+fn wait(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Instant) -> io::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left == Duration::ZERO {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not answer in time"));
         }
-        let limit = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        match rustix::event::poll(&mut [rustix::event::PollFd::from_borrowed_fd(fd, flags)], Some(&limit)) {
+        let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&limit)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
             Ok(_) => return Ok(()),
             Err(error) => return Err(error.into()),

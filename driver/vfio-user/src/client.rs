@@ -10,6 +10,7 @@ use hashgate_device::{
     check_dma, config,
 };
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -61,7 +62,7 @@ impl VfioUser {
     pub fn connect_within(path: &Path, timeout: Duration) -> Result<VfioUser, DeviceError> {
         let io = |source| DeviceError::Io { action: "connecting to the vfio-user socket", source };
         let named = |error: io::Error| io(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
-        let socket = UnixStream::connect(path).map_err(named)?;
+        let socket = open(path).map_err(named)?;
         let channel = Some(Channel::new(socket).map_err(io)?);
         let shared = Arc::new(Shared { connection: Mutex::new(Connection { channel, next_id: 0, timeout }) });
         shared.agree(path)?;
@@ -78,6 +79,19 @@ impl VfioUser {
         let (_, flags, _) = (fields.word(), fields.word().unwrap_or(0), fields.word());
         let vectors = fields.word().unwrap_or(0).min(2048) as usize;
         Ok(VfioUser { shared, vectors: if flags & IRQ_EVENTFD & 1 != 0 { vectors } else { 0 } })
+    }
+}
+
+/// Connects without waiting for a server that does not accept.
+fn open(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match net::connect(&socket, &SocketAddrUnix::new(path)?) {
+        Err(rustix::io::Errno::AGAIN) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the server does not accept connections, and many wait already",
+        )),
+        other => Ok(other.map(|()| socket.into())?),
     }
 }
 
@@ -283,11 +297,11 @@ impl PciDevice for VfioUser {
         let events = (0..vectors).map(|_| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK));
         let events: Vec<OwnedFd> =
             events.collect::<Result<_, _>>().map_err(|error| DeviceError::Io { action, source: error.into() })?;
-        for (first, part) in (0u32..).step_by(crate::MAX_FDS).zip(events.chunks(crate::MAX_FDS)) {
-            let fds: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
+        // One a message: more than one file descriptor is not for every server.
+        for (vector, event) in (0u32..).zip(&events) {
             let flags = irq::DATA_EVENTFD | irq::ACTION_TRIGGER;
-            let request = sized(20).word(flags).word(MSIX_IRQ).word(first).word(part.len() as u32).done();
-            self.shared.call(action, command::SET_IRQS, &request, &fds)?;
+            let request = sized(20).word(flags).word(MSIX_IRQ).word(vector).word(1).done();
+            self.shared.call(action, command::SET_IRQS, &request, &[event.as_fd()])?;
         }
         enabled.extend(events.into_iter().map(|event| Arc::new(Event { event }) as Arc<dyn Interrupt>));
         Ok(enabled)

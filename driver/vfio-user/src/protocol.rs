@@ -77,6 +77,11 @@ pub const UNMAP_ALL: u32 = 2;
 /// Memory that the device may read and write.
 pub const MAP_RW: u32 = 1 | 2;
 
+/// Most mappings of memory that a server of this project takes from one client: half of what the kernel gives a process.
+pub const MAX_MAPPINGS: usize = 32768;
+
+/// Errno: not allowed.
+pub const EPERM: u32 = 1;
 /// Errno: no such thing.
 pub const EINVAL: u32 = 22;
 /// Errno: there already.
@@ -205,7 +210,7 @@ impl Payload {
 /// Payload of [`command::VERSION`].
 pub fn version(minor: u16) -> Vec<u8> {
     let capabilities = format!(
-        "{{\"capabilities\":{{\"max_msg_fds\":{},\"max_data_xfer_size\":{MAX_TRANSFER},\"pgsizes\":4096}}}}\0",
+        "{{\"capabilities\":{{\"max_msg_fds\":{},\"max_data_xfer_size\":{MAX_TRANSFER},\"max_dma_maps\":{MAX_MAPPINGS},\"pgsizes\":4096}}}}\0",
         crate::MAX_FDS
     );
     Payload::new().half(MAJOR).half(minor).bytes(capabilities.as_bytes()).done()

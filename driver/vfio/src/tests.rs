@@ -110,3 +110,53 @@ fn waiting_ends_with_an_event_or_in_time() {
         assert_eq!(event.wait(Duration::from_secs(60)), 1);
     });
 }
+
+/// A file of 8 KiB in place of a device, and what holds it open.
+fn file_as_device(answers: bool) -> Arc<Opened> {
+    let device = File::from(rustix::fs::memfd_create("device", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+    device.set_len(8192).unwrap();
+    let null = || File::open("/dev/null").unwrap();
+    let space = Space::Group { container: null(), _group: null() };
+    Arc::new(Opened { device, space, address: address(), path: "device".into(), answers: RwLock::new(answers) })
+}
+
+/// Both kinds of BARs, over the second half of the file.
+fn bars(opened: &Arc<Opened>) -> [Arc<dyn Bar>; 2] {
+    let map = MmapOptions::new().offset(4096).len(4096).map_raw(&opened.device).unwrap();
+    let mapped = MappedBar { opened: opened.clone(), map };
+    [Arc::new(mapped), Arc::new(FileBar { opened: opened.clone(), offset: 4096, size: 4096 })]
+}
+
+#[test]
+fn registers_are_little_endian_and_where_the_region_is() {
+    let opened = file_as_device(true);
+    for (n, bar) in bars(&opened).into_iter().enumerate() {
+        assert_eq!(bar.size(), 4096);
+        bar.write32(4092, 0x0102_0304 + n as u32);
+        let mut bytes = [0; 4];
+        opened.device.read_exact_at(&mut bytes, 8188).unwrap();
+        assert_eq!(bytes, [4 + n as u8, 3, 2, 1]);
+        assert_eq!(bar.read32(4092), 0x0102_0304 + n as u32);
+        for offset in [2, 4096] {
+            assert!(
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bar.read32(offset))).is_err(),
+                "{offset:#x}"
+            );
+            assert!(
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bar.write32(offset, 0))).is_err(),
+                "{offset:#x}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_device_that_does_not_answer_reads_ones() {
+    let opened = file_as_device(false);
+    let [mapped, file] = bars(&opened);
+    mapped.write32(0, 7);
+    assert_eq!(mapped.read32(0), u32::MAX);
+    assert_eq!(file.read32(0), 0, "there the kernel decides, and nothing was written");
+    opened.device.set_len(4096).unwrap();
+    assert_eq!(file.read32(4), u32::MAX);
+}

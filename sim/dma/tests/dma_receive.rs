@@ -247,7 +247,7 @@ fn queues(bits: u32) {
         let frame = bench.any_frame(64);
         let reason = [0, 1, 7, 8, 33, 63, 62, 2, 3, 40, 41, 42][usize::from(i) % 12];
         let bucket = if i % 3 == 0 { frame.bucket & 0xfff } else { frame.bucket | 1 << 12 };
-        let bucket = if i % 5 == 0 { bucket & !0x7f | i % 16 * 7 } else { bucket };
+        let bucket = if i % 5 == 0 { bucket & !0x7f | (i % 16 * 7) } else { bucket };
         bench.give(hashgate_dma_sim::Frame { reason, bucket, control: i % 10 == 0, ..frame });
         bench.until("the core", |bench| bench.to_give() == 0);
     }

@@ -20,8 +20,14 @@ const INITIATE_FLR: u32 = 1 << 15;
 pub const MSIX: usize = 0x80;
 const MSIX_ENABLE: u32 = 1 << 31;
 const MSIX_MASK: u32 = 1 << 30;
-/// Power management capability: D0 only.
+/// Power management capability: D0 and D3hot, as every function has them.
 const POWER: usize = 0x90;
+const POWER_STATE: usize = POWER + 4;
+const POWER_STATE_BITS: u32 = 3;
+/// What is set stays over D3hot.
+const NO_SOFT_RESET: u32 = 1 << 3;
+/// States between D0 and D3hot, which the function does not have.
+const OTHER_STATES: [u32; 2] = [1, 2];
 
 const COMMAND: usize = config::COMMAND as usize;
 const BAR0: usize = config::BAR0 as usize;
@@ -72,6 +78,7 @@ impl ConfigSpace {
             (MSIX + 4, 2),
             (MSIX + 8, PENDING_BITS as u32 | 2),
             (POWER, 0x0003_0001),
+            (POWER_STATE, NO_SOFT_RESET),
         ] {
             space.words[offset / 4] = value;
         }
@@ -90,6 +97,7 @@ impl ConfigSpace {
             // The reset bit reads 0.
             DEVICE_CONTROL => 0x7fff,
             MSIX => MSIX_ENABLE | MSIX_MASK,
+            POWER_STATE => POWER_STATE_BITS,
             _ => 0,
         }
     }
@@ -106,7 +114,11 @@ impl ConfigSpace {
         let mask = (u32::MAX >> (32 - 8 * u32::from(width.bytes()))) << shift;
         let place = usize::from(offset & !3);
         let value = value << shift & mask;
-        let bits = self.writable(place) & mask;
+        let mut bits = self.writable(place) & mask;
+        if place == POWER_STATE && OTHER_STATES.contains(&(value & POWER_STATE_BITS)) {
+            // The state that is written is taken for none.
+            bits = 0;
+        }
         let word = &mut self.words[place / 4];
         *word = *word & !bits | value & bits;
         if place == DEVICE_CONTROL && value & INITIATE_FLR != 0 { Effect::Reset } else { Effect::None }
@@ -118,12 +130,17 @@ impl ConfigSpace {
 
     /// The function answers accesses to its BARs.
     pub fn memory_enabled(&self) -> bool {
-        self.word(COMMAND) & config::COMMAND_MEMORY != 0
+        self.is_awake() && self.word(COMMAND) & config::COMMAND_MEMORY != 0
     }
 
     /// The function may access memory and send messages.
     pub fn bus_master(&self) -> bool {
-        self.word(COMMAND) & config::COMMAND_BUS_MASTER != 0
+        self.is_awake() && self.word(COMMAND) & config::COMMAND_BUS_MASTER != 0
+    }
+
+    /// In D0. In D3hot only the configuration space answers.
+    fn is_awake(&self) -> bool {
+        self.word(POWER_STATE) & POWER_STATE_BITS == 0
     }
 
     /// MSI-X is on.
@@ -147,5 +164,29 @@ impl ConfigSpace {
         let bars = [self.word(BAR0), self.word(BAR2)];
         *self = ConfigSpace::new(self.bar0_bytes as usize);
         (self.words[BAR0 / 4], self.words[BAR2 / 4]) = (bars[0], bars[1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// QEMU and the kernel put a function that nobody uses into D3hot, and believe what it says about its state.
+    #[test]
+    fn in_d3hot_only_the_configuration_space_answers() {
+        let mut space = ConfigSpace::new(4096);
+        let state = |space: &ConfigSpace| space.read(POWER_STATE as u16, Width::Word);
+        space.write(COMMAND as u16, Width::Word, config::COMMAND_MEMORY | config::COMMAND_BUS_MASTER);
+        for other in OTHER_STATES {
+            space.write(POWER_STATE as u16, Width::Word, other);
+            assert_eq!((state(&space), space.memory_enabled()), (NO_SOFT_RESET, true), "D{other}");
+        }
+        space.write(POWER_STATE as u16, Width::Word, 3);
+        assert_eq!((state(&space), space.memory_enabled(), space.bus_master()), (NO_SOFT_RESET | 3, false, false));
+        space.write(POWER_STATE as u16, Width::Word, 0);
+        assert_eq!((state(&space), space.memory_enabled(), space.bus_master()), (NO_SOFT_RESET, true, true));
+        space.write(POWER_STATE as u16, Width::Word, 3);
+        space.reset();
+        assert_eq!(state(&space), NO_SOFT_RESET);
     }
 }

@@ -31,7 +31,7 @@ pub struct DmaFault {
 pub enum FaultReason {
     /// Some of it is not mapped.
     NotMapped,
-    /// The command register has bus mastering off.
+    /// The command register has bus mastering off, or the device is gone.
     NoBusMaster,
 }
 
@@ -168,9 +168,8 @@ impl Host {
         self.state().mappings.remove(&iova).is_some()
     }
 
-    /// Unmaps everything in a range that whole mappings fill; gives how many they were and their bytes, or `None` and changes nothing
-    /// if one lies across an end.
-    pub fn unmap_range(&self, iova: u64, bytes: u64) -> Option<(usize, u64)> {
+    /// Unmaps everything in a range that whole mappings fill; gives their bytes, or `None` and changes nothing if one lies across an end.
+    pub fn unmap_range(&self, iova: u64, bytes: u64) -> Option<u64> {
         let mut state = self.state();
         let end = iova.checked_add(bytes)?;
         if state.mappings.range(..iova).next_back().is_some_and(|(first, mapping)| first + mapping.bytes > iova) {
@@ -182,7 +181,12 @@ impl Host {
             return None;
         }
         inside.iter().for_each(|(first, _)| drop(state.mappings.remove(first)));
-        Some((inside.len(), inside.iter().map(|(_, bytes)| bytes).sum()))
+        Some(inside.iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    /// How many mappings there are.
+    pub fn mappings(&self) -> usize {
+        self.state().mappings.len()
     }
 
     /// Unmaps everything.
@@ -232,6 +236,11 @@ impl Host {
     /// Surprise removal: nothing answers any more.
     pub fn remove(&self) {
         self.state().removed = true;
+    }
+
+    /// It has been removed.
+    pub fn is_removed(&self) -> bool {
+        self.state().removed
     }
 }
 
@@ -324,5 +333,138 @@ impl Bus for Host {
             state.pending |= 1 << vector;
             state.send_pending();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    const PAGE: u64 = 4096;
+    /// Pages of the address space that the test plays with.
+    const PAGES: usize = 24;
+
+    /// What is mapped at a page.
+    #[derive(Clone)]
+    struct Page {
+        memory: Arc<DmaMemory>,
+        offset: usize,
+    }
+
+    fn seed() -> u64 {
+        let clock = || {
+            let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            time.as_nanos() as u64 & 0xffff_ffff
+        };
+        let seed = std::env::var("HASHGATE_SEED").map_or_else(|_| clock(), |text| text.parse().expect("a number"));
+        println!("HASHGATE_SEED={seed} repeats this test");
+        seed
+    }
+
+    /// The bytes of a range by page, or `None` if some of it is not mapped.
+    fn look(pages: &[Option<Page>], address: u64, bytes: usize) -> Option<Vec<u8>> {
+        (address..address + bytes as u64)
+            .map(|at| {
+                let page = pages.get((at / PAGE) as usize)?.as_ref()?;
+                let mut byte = [0];
+                page.memory.read_bytes(page.offset + (at % PAGE) as usize, &mut byte);
+                Some(byte[0])
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_iommu_does_as_a_list_of_pages() {
+        let host = Host::new(4096);
+        host.config_write(4, Width::Word, hashgate_device::config::COMMAND_BUS_MASTER).unwrap();
+        let mut random = ChaCha8Rng::seed_from_u64(seed());
+        let mut pages: Vec<Option<Page>> = vec![None; PAGES];
+        let (mut faults, mut good) = (0, 0);
+        for step in 0..20_000 {
+            let first = random.random_range(0..PAGES);
+            let count = random.random_range(1..=(PAGES - first).min(5));
+            let iova = first as u64 * PAGE;
+            // A mapping goes over this border between pages.
+            let across = |page: usize| match (page.checked_sub(1).and_then(|low| pages[low].clone()), pages.get(page)) {
+                (Some(low), Some(Some(high))) => Arc::ptr_eq(&low.memory, &high.memory),
+                _ => false,
+            };
+            match random.random_range(0..10) {
+                0..3 => {
+                    let memory = Arc::new(DmaMemory::anonymous(count * PAGE as usize).unwrap());
+                    let free = pages[first..first + count].iter().all(Option::is_none);
+                    assert_eq!(host.map(iova, memory.clone()).is_ok(), free, "step {step}");
+                    if free {
+                        for n in 0..count {
+                            pages[first + n] = Some(Page { memory: memory.clone(), offset: n * PAGE as usize });
+                        }
+                    }
+                }
+                3 => {
+                    let begins = pages[first].as_ref().filter(|page| page.offset == 0).cloned();
+                    assert_eq!(host.unmap(iova), begins.is_some(), "step {step}");
+                    if let Some(page) = begins {
+                        pages[first..][..page.memory.size() / PAGE as usize].fill(None);
+                    }
+                }
+                4 => {
+                    let whole = !across(first) && !across(first + count);
+                    let mapped = pages[first..first + count].iter().flatten().count() as u64 * PAGE;
+                    let unmapped = host.unmap_range(iova, count as u64 * PAGE);
+                    assert_eq!(unmapped, whole.then_some(mapped), "step {step}");
+                    if whole {
+                        pages[first..first + count].fill(None);
+                    }
+                }
+                kind => {
+                    let address = iova + random.random_range(0..PAGE);
+                    let mut bytes = vec![0; random.random_range(0..3 * PAGE as usize)];
+                    random.fill(&mut bytes[..]);
+                    let expected = look(&pages, address, bytes.len());
+                    let done = if kind < 7 {
+                        let before: Vec<_> =
+                            (address..address + bytes.len() as u64).map(|at| look(&pages, at, 1)).collect();
+                        let done = host.write(address, &bytes);
+                        if done.is_ok() {
+                            assert_eq!(look(&pages, address, bytes.len()), Some(bytes), "step {step}");
+                        } else {
+                            let after = (address..address + bytes.len() as u64).map(|at| look(&pages, at, 1));
+                            assert!(after.eq(before), "step {step}: what is refused writes nothing");
+                        }
+                        done
+                    } else {
+                        let done = host.read(address, &mut bytes);
+                        assert!(done.is_err() || Some(&bytes) == expected.as_ref(), "step {step}");
+                        done
+                    };
+                    assert_eq!(done.is_ok(), expected.is_some(), "step {step}: at {address:#x}");
+                    if done.is_ok() { good += 1 } else { faults += 1 }
+                }
+            }
+            let starts = pages.iter().flatten().filter(|page| page.offset == 0).count();
+            assert_eq!(host.mappings(), starts, "step {step}");
+        }
+        assert!(good > 500 && faults > 500, "{good} accesses and {faults} faults");
+        let log = host.take_faults();
+        assert_eq!((log.count, log.first.len()), (faults, FAULTS_KEPT));
+        assert_eq!(host.take_faults(), FaultLog::default());
+    }
+
+    #[test]
+    fn accesses_at_the_end_of_all_addresses_are_faults() {
+        let host = Host::new(4096);
+        host.config_write(4, Width::Word, hashgate_device::config::COMMAND_BUS_MASTER).unwrap();
+        host.map(0, Arc::new(DmaMemory::anonymous(4096).unwrap())).unwrap();
+        host.map((1 << 39) - PAGE, Arc::new(DmaMemory::anonymous(4096).unwrap())).unwrap();
+        let mut bytes = [0; 16];
+        for address in [u64::MAX, u64::MAX - 7, (1 << 39) - 8, 4089, 1 << 63] {
+            assert_eq!(host.read(address, &mut bytes), Err(BusError), "{address:#x}");
+            assert_eq!(host.write(address, &bytes), Err(BusError), "{address:#x}");
+        }
+        assert_eq!(host.read((1 << 39) - 16, &mut bytes), Ok(()));
+        assert_eq!(host.unmap_range(PAGE, u64::MAX), None, "it ends beyond all addresses");
+        assert_eq!(host.unmap_range(PAGE, u64::MAX - PAGE), Some(PAGE));
     }
 }

@@ -155,6 +155,10 @@ impl<F: Function + 'static> PciDevice for InProcess<F> {
     }
 
     fn reset(&self) -> Result<(), DeviceError> {
+        if self.shared.host.is_removed() {
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, "the device has been removed");
+            return Err(DeviceError::Io { action: "resetting the device", source });
+        }
         self.shared.reset();
         Ok(())
     }

@@ -5,10 +5,11 @@ use crate::config::{BAR2_BYTES, VECTORS};
 use crate::{Function, InProcess, Sink};
 use hashgate_device::{DeviceError, DmaMemory, PciDevice, Width, config};
 use hashgate_vfio_user::protocol::{
-    self, CONFIG_REGION, Fields, Header, INFO_RESET_PCI, IRQ_EVENTFD, IRQS, MAX_TRANSFER, MSIX_IRQ, Payload, REGION_RW,
-    REGIONS, UNMAP_ALL, command, flag, irq,
+    self, CONFIG_REGION, Fields, Header, INFO_RESET_PCI, IRQ_EVENTFD, IRQS, MAX_MAPPINGS, MAX_TRANSFER, MSIX_IRQ,
+    Payload, REGION_RW, REGIONS, UNMAP_ALL, command, flag, irq,
 };
 use hashgate_vfio_user::{Channel, Message};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -25,8 +26,6 @@ const MESSAGES: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Drivers that wait to be told that another one is served; more are just closed.
 const REFUSED: usize = 16;
-/// Mappings that a client may have.
-const MAPPINGS: usize = 65536;
 
 /// Serves a function to one client at a time.
 ///
@@ -47,7 +46,6 @@ struct Client {
     channel: Channel,
     /// It has sent its version.
     agreed: bool,
-    mappings: usize,
 }
 
 /// Errno of a command that failed.
@@ -106,24 +104,33 @@ impl<F: Function + 'static> VfioUserServer<F> {
         self.accept()?;
         self.refuse();
         let mut handled = 0;
-        while handled < MESSAGES {
-            let Some(client) = &mut self.client else { break };
-            match client.channel.receive() {
-                Ok(Some(message)) => {
-                    handled += 1;
-                    if let Err(error) = self.handle(message) {
-                        self.let_go(Some(error));
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => self.let_go((error.kind() != io::ErrorKind::UnexpectedEof).then_some(error)),
-            }
+        while handled < MESSAGES && self.work_once() {
+            handled += 1;
         }
         Ok(handled > 0)
     }
 
+    /// Handles a message, or the end of the client; gives whether there was one of them.
+    fn work_once(&mut self) -> bool {
+        let Some(client) = &mut self.client else { return false };
+        match client.channel.receive() {
+            Ok(Some(message)) => {
+                if let Err(error) = self.handle(message) {
+                    self.let_go(Some(error));
+                }
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.let_go((error.kind() != io::ErrorKind::UnexpectedEof).then_some(error));
+                true
+            }
+        }
+    }
+
     fn accept(&mut self) -> io::Result<()> {
-        loop {
+        // The others are still there when this is called again.
+        for _ in 0..REFUSED {
             let socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {
@@ -133,13 +140,18 @@ impl<F: Function + 'static> VfioUserServer<F> {
                 Err(error) => return Err(error),
             };
             let channel = Channel::new(socket)?;
+            // One that has closed before the next one came does not stand in its way; what it posted still counts, and ends.
+            if self.client.as_ref().is_some_and(|client| client.channel.is_closed()) {
+                while self.work_once() {}
+            }
             if self.client.is_none() {
-                self.client = Some(Client { channel, agreed: false, mappings: 0 });
+                self.client = Some(Client { channel, agreed: false });
             } else {
                 self.refused.push_back((channel, Instant::now() + PATIENCE));
                 self.refused.truncate(REFUSED);
             }
         }
+        Ok(())
     }
 
     /// One driver at a time: others get their first message answered with an error.
@@ -166,8 +178,6 @@ impl<F: Function + 'static> VfioUserServer<F> {
         host.unmap_all();
         // A device that does not answer any more cannot be reset either.
         let _ = self.device.reset();
-        // Nobody but this server saw the faults that follow from that.
-        host.take_faults();
     }
 
     fn handle(&mut self, message: Message) -> io::Result<()> {
@@ -320,33 +330,31 @@ impl<F: Function + 'static> VfioUserServer<F> {
         let (_, _) = (fields.word(), fields.word());
         let (offset, address, size) = (fields.long(), fields.long(), fields.long().ok_or(INVALID)?);
         let (offset, address) = (offset.ok_or(INVALID)?, address.ok_or(INVALID)?);
-        let client = self.client.as_mut().ok_or(INVALID)?;
-        if client.mappings >= MAPPINGS {
+        if self.device.host().mappings() >= MAX_MAPPINGS {
             return Err(Errno(protocol::ENOSPC));
         }
         // Memory that is not shared would have to be asked for by message.
         let file = file.ok_or(Errno(protocol::ENOTSUP))?;
         let bytes = usize::try_from(size).map_err(|_| INVALID)?;
         hashgate_device::check_dma(address, bytes).map_err(|_| INVALID)?;
-        let memory = DmaMemory::of_file(&file, offset, bytes).map_err(|_| INVALID)?;
+        let memory = DmaMemory::of_file(&file, offset, bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Errno(protocol::EPERM),
+            _ => INVALID,
+        })?;
         self.device.host().map(address, Arc::new(memory)).map_err(|_| Errno(protocol::EEXIST))?;
-        client.mappings += 1;
         Ok(Vec::new())
     }
 
     fn unmap(&mut self, mut fields: Fields<'_>) -> Result<Vec<u8>, Errno> {
         let (argsz, flags) = (fields.word().ok_or(INVALID)?, fields.word().ok_or(INVALID)?);
         let (address, size) = (fields.long().ok_or(INVALID)?, fields.long().ok_or(INVALID)?);
-        let client = self.client.as_mut().ok_or(INVALID)?;
         let host = self.device.host();
         let size = if flags & UNMAP_ALL != 0 {
             host.unmap_all();
-            client.mappings = 0;
             size
         } else {
-            let (count, bytes) = host.unmap_range(address, size).filter(|(count, _)| *count > 0).ok_or(INVALID)?;
-            client.mappings -= count;
-            bytes
+            // QEMU sweeps whole address spaces; as in the kernel, to unmap nothing is no error.
+            host.unmap_range(address, size).ok_or(INVALID)?
         };
         Ok(Payload::new().word(argsz).word(flags).long(address).long(size).done())
     }
@@ -376,11 +384,15 @@ impl<F: Function + 'static> VfioUserServer<F> {
 
 /// Messages become counts of an eventfd.
 fn sink(file: File) -> Sink {
-    // Not even a file that is no eventfd, or is full, may hold the function up.
+    // Not even a file that is no eventfd, or is full, may hold the function up. The client can undo the first line, so the room is looked at as well.
     let _ = rustix::io::ioctl_fionbio(&file, true);
     Box::new(move || {
-        // A client that has let its end go gets nothing.
-        let _ = rustix::io::write(&file, &1u64.to_ne_bytes());
+        let mut fds = [PollFd::new(&file, PollFlags::OUT)];
+        let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        if polled.is_ok() && fds[0].revents().contains(PollFlags::OUT) {
+            // A client that has let its end go gets nothing.
+            let _ = rustix::io::write(&file, &1u64.to_ne_bytes());
+        }
     })
 }
 

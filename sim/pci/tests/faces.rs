@@ -156,6 +156,12 @@ fn a_masked_vector_is_pending() {
     assert_eq!(interrupts[usize::from(VECTOR)].take(), 0);
     device.config_write(0x82, Width::Word, 0x8000).unwrap();
     assert_eq!(interrupts[usize::from(VECTOR)].take(), 1);
+    // What comes while MSI-X is off is lost.
+    device.config_write(0x82, Width::Word, 0).unwrap();
+    bar.write32(0x14, 1);
+    copied(&*bar);
+    device.config_write(0x82, Width::Word, 0x8000).unwrap();
+    assert_eq!((interrupts[usize::from(VECTOR)].take(), table.read32(0x800)), (0, 0));
 }
 
 #[test]
@@ -168,6 +174,7 @@ fn a_removed_device_reads_ones() {
     assert_eq!((bar.read32(0), device.config_read(0, Width::Dword).unwrap()), (u32::MAX, u32::MAX));
     bar.write32(0x18, 1);
     assert_eq!(device.nic().scratch, 0);
+    assert!(matches!(device.reset(), Err(DeviceError::Io { .. })));
 }
 
 #[test]
@@ -180,9 +187,39 @@ fn one_driver_at_a_time() {
     let memory = first.map_dma(0x1000, 4096).unwrap();
     drop((memory, first));
     // The next one finds the function reset, and no memory of the first.
-    let second = (0..1000).find_map(|_| VfioUser::connect(&served.path).ok()).expect("the first one is gone");
+    let second = VfioUser::connect(&served.path).unwrap();
     enable(&second);
     assert!(second.map_dma(0x1000, 4096).is_ok());
+}
+
+#[test]
+fn one_driver_after_the_other_without_a_pause() {
+    let served = Served::new("next");
+    for n in 0..500 {
+        let device = VfioUser::connect(&served.path).unwrap();
+        enable(&device);
+        let bar = device.bar(0).unwrap();
+        assert_eq!(bar.read32(0x18), n, "what the one before posted last has taken effect");
+        bar.write32(0x18, n + 1);
+    }
+    assert_eq!(served.end(), Vec::<String>::new());
+}
+
+#[test]
+fn faults_are_known_when_their_driver_has_gone() {
+    let served = Served::new("faults");
+    let device = VfioUser::connect(&served.path).unwrap();
+    enable(&device);
+    let bar = device.bar(0).unwrap();
+    for (register, value) in [(0x08, 0x77), (0x10, 64), (0x14, 1)] {
+        bar.write32(register, value);
+    }
+    assert_eq!(copied(&*bar), FAILED);
+    drop((device, bar));
+    // The next one is only served when the first has been let go.
+    VfioUser::connect(&served.path).unwrap();
+    let faults = served.device.take_faults();
+    assert_eq!((faults.count, faults.first[0].address, faults.first[0].write), (1, 0x7_7000, false));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Copier, ID, Served, enable};
+use common::{Copier, ID, Served, enable, seed};
 use hashgate_device::{DeviceError, PciDevice};
 use hashgate_vfio_user::protocol::{self, Header, Payload, command, flag};
 use hashgate_vfio_user::{Channel, VfioUser};
@@ -12,16 +12,6 @@ use rand_chacha::ChaCha8Rng;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
-
-/// `HASHGATE_SEED`, or one of the clock; printed, so that a failure can be had again.
-fn seed() -> u64 {
-    let given = std::env::var("HASHGATE_SEED").ok().map(|text| text.parse().expect("HASHGATE_SEED is a number"));
-    let clock =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 & 0xffff_ffff;
-    let seed = given.unwrap_or_else(clock);
-    println!("HASHGATE_SEED={seed}");
-    seed
-}
 
 fn message(id: u16, command: u16, flags: u32, payload: &[u8]) -> Vec<u8> {
     let header = Header { id, command, flags, size: (protocol::HEADER + payload.len()) as u32, error: 0 };
@@ -57,7 +47,7 @@ fn conversation() -> Vec<Vec<u8>> {
 
 /// The server still serves.
 fn is_served(served: &Served) {
-    let device = (0..1000).find_map(|_| VfioUser::connect(&served.path).ok()).expect("the next driver is served");
+    let device = VfioUser::connect(&served.path).expect("the next driver is served");
     enable(&device);
     assert_eq!(device.bar(0).unwrap().read32(0), ID);
 }
@@ -171,7 +161,7 @@ fn every_command_checks_what_it_gets() {
     let map = |address, size| Payload::new().word(32).word(3).long(0).long(address).long(size).done();
     assert_eq!(ask(command::DMA_MAP, &map(0x1000, 4096)), unknown, "memory that is not shared");
     let unmap = |address, size| Payload::new().word(24).word(0).long(address).long(size).done();
-    assert_eq!(ask(command::DMA_UNMAP, &unmap(0x1000, 4096)), invalid, "nothing is mapped");
+    assert_eq!(ask(command::DMA_UNMAP, &unmap(0x1000, 4096)), Ok(unmap(0x1000, 0)), "nothing is mapped");
     assert_eq!(ask(command::DMA_UNMAP, &unmap(u64::MAX, u64::MAX)), invalid);
     let irqs =
         |flags, index, start, count| Payload::new().word(20).word(flags).word(index).word(start).word(count).done();

@@ -70,6 +70,12 @@ impl Ring {
         self.enabled && !self.halted && self.outstanding() != 0
     }
 
+    /// Answers at or beyond the index that the host waits at.
+    fn waiting(&self) -> u32 {
+        let waiting = u32::from(self.consumer.wrapping_sub(self.index));
+        if waiting > 1 << self.size_log2 { 0 } else { waiting }
+    }
+
     /// An answer was written.
     fn done(&mut self, step: u64) {
         let entry = self.entry() as usize;
@@ -144,7 +150,7 @@ impl Host {
             && self.wire_rx.is_empty()
             && !working
             && !events
-            && !rings.iter().any(|ring| ring.armed)
+            && !rings.iter().any(|ring| ring.armed && ring.waiting() != 0)
     }
 
     // ---- registers --------------------------------------------------------------------------------------------------
@@ -415,13 +421,9 @@ impl Host {
         let ring = &self.rings[number];
         let (next, answers) = (ring.consumer.wrapping_add(1), ring.answers);
         let descriptor = ring.base + 16 * ring.entry();
-        let [low, high, what, reserved] = self.fetch(number, descriptor, bus)?;
+        let [low, high, what, _] = self.fetch(number, descriptor, bus)?;
         let (address, length) = (u64::from(high) << 32 | u64::from(low), (what & 0xffff) as usize);
-        if what >> 17 != 0
-            || reserved != 0
-            || !(14..=9022).contains(&length)
-            || what >> 16 & 1 >= u32::from(crate::PORTS)
-        {
+        if !(14..=9022).contains(&length) || what >> 16 & 1 >= u32::from(crate::PORTS) {
             self.tx_bad = self.tx_bad.wrapping_add(1);
         } else {
             let mut bytes = vec![0; length];
@@ -460,11 +462,7 @@ impl Host {
         let (table, first, count) = (Table::try_from((command[0] >> 8 & 15) as u8), command[1], command[2]);
         let address = u64::from(command[5]) << 32 | u64::from(command[4]);
         let mut bytes = vec![0; 4 * (count.min(1 << 20) as usize)];
-        let possible = command[0] >> 13 == 0
-            && (1..=1 << 20).contains(&count)
-            && first < 1 << 20
-            && address.is_multiple_of(64)
-            && [command[3], command[6], command[7]] == [0; 3];
+        let possible = (1..=1 << 20).contains(&count) && first < 1 << 20 && address.is_multiple_of(64);
         let moved = match (command[0] & 0xff, table) {
             (1, Ok(table)) if possible => self.moved(MOVER, address, || bus.read(address, &mut bytes)).map(|()| {
                 for (index, word) in (first..).zip(bytes.as_chunks().0) {
@@ -499,13 +497,13 @@ impl Host {
         if !ring.armed {
             return;
         }
-        let waiting = ring.consumer.wrapping_sub(ring.index);
-        if waiting == 0 || u32::from(waiting) > 1 << ring.size_log2 {
+        let waiting = ring.waiting();
+        if waiting == 0 {
             return;
         }
         let oldest = ring.answered[usize::from(ring.index) & ((1 << ring.size_log2) - 1)];
         let (holdoff, count) = (u64::from(ring.moderation & 0xff_ffff), (ring.moderation >> 24).max(1));
-        if u32::from(waiting) >= count || step - oldest >= holdoff {
+        if waiting >= count || step - oldest >= holdoff {
             ring.armed = false;
             self.interrupt(number, bus);
         }

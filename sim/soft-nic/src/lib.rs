@@ -109,6 +109,11 @@ impl SoftNic {
         }
     }
 
+    /// Steps since the power came.
+    pub fn steps(&self) -> u64 {
+        self.core.steps
+    }
+
     /// Puts a frame behind those that wait for the host.
     pub fn inject(&mut self, frame: Frame) {
         self.host.wire_rx.push_back(frame);

@@ -164,7 +164,27 @@ impl State {
     }
 }
 
+/// The methods of a device that has registers and nothing else.
+#[macro_export]
+macro_rules! registers_only {
+    () => {
+        fn map_dma(&self, iova: u64, bytes: usize) -> Result<Arc<hashgate_device::DmaRegion>, DeviceError> {
+            Err(DeviceError::DmaMap { iova, bytes, reason: "registers only" })
+        }
+        fn interrupt_vectors(&self) -> usize {
+            0
+        }
+        fn enable_interrupts(&self, wanted: usize) -> Result<Vec<Arc<dyn hashgate_device::Interrupt>>, DeviceError> {
+            Err(DeviceError::Interrupts { wanted, available: 0 })
+        }
+        fn reset(&self) -> Result<(), DeviceError> {
+            Ok(())
+        }
+    };
+}
+
 impl PciDevice for Mock {
+    registers_only!();
     fn config_read(&self, offset: u16, _width: Width) -> Result<u32, DeviceError> {
         Ok(match offset {
             0 => hashgate_device::VENDOR_ID.into(),

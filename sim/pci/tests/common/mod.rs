@@ -150,3 +150,13 @@ fn serve(mut server: VfioUserServer<Copier>, device: &InProcess<Copier>, stop: &
 pub fn nowhere() -> &'static Path {
     Path::new("/nonexistent/hashgate.sock")
 }
+
+/// `HASHGATE_SEED`, or one of the clock; printed, so that a failure can be had again.
+pub fn seed() -> u64 {
+    let given = std::env::var("HASHGATE_SEED").ok().map(|text| text.parse().expect("HASHGATE_SEED is a number"));
+    let clock =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 & 0xffff_ffff;
+    let seed = given.unwrap_or_else(clock);
+    println!("HASHGATE_SEED={seed} repeats this test");
+    seed
+}
