@@ -60,11 +60,10 @@ module descriptor_fetch
     typedef logic [RING_BITS-1:0] local_t;
     typedef logic [SLOT_BITS-1:0] slot_t;
 
-    // The next bit that is set after `last`, as a number; the bits are not 0.
-    function automatic local_t next_of(input logic [RINGS_HERE-1:0] bits, input local_t last);
-        next_of = '0;
-        for (int unsigned r = RINGS_HERE; r > 0; r--) if (bits[r-1]) next_of = local_t'(r - 1);
-        for (int unsigned r = RINGS_HERE; r > 0; r--) if (bits[r-1] && local_t'(r - 1) > last) next_of = local_t'(r - 1);
+    // The lowest bit that is set, as a number.
+    function automatic local_t lowest(input logic [RINGS_HERE-1:0] bits);
+        lowest = '0;
+        for (int unsigned r = RINGS_HERE; r > 0; r--) if (bits[r-1]) lowest = local_t'(r - 1);
     endfunction
 
     // Indices of each ring, in the order in which they follow each other.
@@ -93,6 +92,7 @@ module descriptor_fetch
     } pending_t;
     state_e                state_q;
     logic [RINGS_HERE-1:0] want_q;
+    logic [RINGS_HERE-1:0] later_q;     // rings after the last one
     local_t                ring_q;
     index_t                index_q, left_q;
     ring_settings_t        settings_q;
@@ -107,6 +107,7 @@ module descriptor_fetch
     assign asked    = request_o && ready_i;
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < RINGS_HERE; r++) begin
+            later_q[r] <= local_t'(r) > ring_q;
             want_q[r] <= on_i[r] && producer_i[r] != issued_q[r]
                 && slot_t'(issued_q[r] - taken_q[r]) <= slot_t'(AHEAD - 1 - CHUNK);
         end
@@ -115,7 +116,7 @@ module descriptor_fetch
         case (state_q)
             PICK: begin
                 if (|want_q && open_room_q) begin
-                    ring_q  <= next_of(want_q, ring_q);
+                    ring_q  <= |(want_q & later_q) ? lowest(want_q & later_q) : lowest(want_q);
                     state_q <= LOOK;
                 end
             end
@@ -236,7 +237,7 @@ module descriptor_fetch
         move_q         <= |can;
         move_hot_q     <= can & (~can + 1'b1);
         read_hot_q     <= move_hot_q;
-        for (int unsigned r = RINGS_HERE; r > 0; r--) if (can[r-1]) move_ring_q <= local_t'(r - 1);
+        move_ring_q    <= lowest(can);
         read_q         <= move_q;
         read_ring_q    <= move_ring_q;
         read_slot_q    <= moved_q[move_ring_q];

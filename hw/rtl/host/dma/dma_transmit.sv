@@ -59,6 +59,7 @@ module dma_transmit
     output logic [1:0]                tport_o
 );
     localparam int unsigned MIN_LENGTH = 14;
+    localparam int unsigned LINES = BEAT_BYTES / 8;
     localparam int unsigned DATA_BEATS = 32768 / BEAT_BYTES;
     localparam int unsigned CONTROL_BEATS = 16384 / BEAT_BYTES;
     localparam int unsigned USED_BITS = $clog2(DATA_BEATS) + 1;
@@ -229,6 +230,10 @@ module dma_transmit
         tail_t      tail;
         beat_data_t data;
         logic       valid, take, last, port, room;
+        // The tail, as far as it can be taken apart in a cycle: words of 8 bytes that are whole, that have the end, bytes of that.
+        logic             whole_q;
+        logic [LINES-1:0] below_q, at_q;
+        logic [7:0]       fine_q;
         assign in_valid[r] = whole_valid && side.ring == 1'(r);
         frame_fifo #(
             .DEPTH((r == 0) ? DATA_BEATS : CONTROL_BEATS), .META_BITS(1), .STORE(1'b1)
@@ -242,11 +247,19 @@ module dma_transmit
             if (take) begin
                 tvalid_o[r] <= valid;
                 tdata_o[r]  <= data;
-                tkeep_o[r]  <= keep_of_tail(last, tail);
+                whole_q     <= !last || tail == '0;
+                for (int unsigned i = 0; i < LINES; i++) begin
+                    below_q[i] <= 32'(i) < 32'(tail) / 8;
+                    at_q[i]    <= 32'(i) == 32'(tail) / 8;
+                end
+                for (int unsigned i = 0; i < 8; i++) fine_q[i] <= 3'(i) < tail[2:0];
                 tlast_o[r]  <= last;
                 tport_o[r]  <= port;
             end
             if (rst) tvalid_o[r] <= 1'b0;
+        end
+        for (genvar i = 0; i < BEAT_BYTES; i++) begin : gen_keep
+            assign tkeep_o[r][i] = whole_q || below_q[i/8] || (at_q[i/8] && fine_q[i%8]);
         end
         wire logic unused_room = room;
     end

@@ -208,13 +208,13 @@ module table_mover
         held_q  <= held_q + (asked_q ? BEAT_COUNT_BITS'(what_beats_q) : '0) - BEAT_COUNT_BITS'(beat_take);
         room_q  <= 32'(held_q) <= BEATS - 3 * BURST_BYTES / BEAT_BYTES;
         empty_q <= held_q == '0 && !asked && !asked_q && !request_o;
-        bytes_left_q <= bytes_q != '0;
-        if (asked) begin
-            request_o    <= 1'b0;
-            bytes_q      <= bytes_q - 23'(what_o.bytes);
-            bytes_left_q <= 1'b0;  // not known for a cycle
+        bytes_left_q <= bytes_q != '0 && !asked && !asked_q;  // else not known yet
+        if (asked_q) begin
+            bytes_q <= bytes_q - 23'(what_o.bytes);
             if (loading) memory_q <= memory_q + 64'(what_o.bytes);
-        end else if (!request_o && !asked_q && bytes_left_q && room_q && status_q == DONE && (loading || state_q == FETCH)) request_o <= 1'b1;
+        end
+        if (asked) request_o <= 1'b0;
+        else if (!request_o && !asked_q && bytes_left_q && room_q && status_q == DONE && (loading || state_q == FETCH)) request_o <= 1'b1;
         // words out of beats
         word_q <= take_word;
         if (take_word) begin
