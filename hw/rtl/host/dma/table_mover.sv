@@ -200,9 +200,14 @@ module table_mover
 
     // ---- command by command -------------------------------------------------------------------------------------------------------
     logic [2:0] command_word_q;
+    // Whether there is a command, and its entry: the index stands still for long enough before somebody looks.
+    logic       due_q;
+    index_t     entry_q;
     logic       asked_q;
     always_ff @(posedge clk) begin
         fault_o.valid <= 1'b0;
+        due_q   <= on_i && !start_i && producer_i != done_o;
+        entry_q <= ring_entry(done_o, settings_i.size_log2);
         // reads of memory
         asked_q <= asked;
         held_q  <= held_q + (asked_q ? BEAT_COUNT_BITS'(what_beats_q) : '0) - BEAT_COUNT_BITS'(beat_take);
@@ -265,8 +270,8 @@ module table_mover
                 judged_q       <= 1'b0;
                 answer_q       <= 1'b0;
                 out_held_q     <= '0;
-                if (on_i && !start_i && producer_i != done_o) begin
-                    memory_q <= 64'({ring_entry(done_o, settings_i.size_log2), 5'b0});
+                if (due_q && on_i) begin
+                    memory_q <= 64'({entry_q, 5'b0});
                     state_q  <= ADDRESS;
                 end
             end
@@ -344,7 +349,7 @@ module table_mover
             end
             // responses of what was written
             DRAIN: begin
-                memory_q <= 64'({ring_entry(done_o, settings_i.size_log2), 4'b0});
+                memory_q <= 64'({entry_q, 4'b0});
                 if (lines_q == '0) state_q <= ANSWER;
             end
             ANSWER: begin
