@@ -142,7 +142,7 @@ module table_mover
     logic [4:0]         line_words_q;
     logic               answer_q;
     logic [5:0]         lines_q;      // of the dump, without response
-    logic               sent, dump_written_q, answer_written_q, written_error_q;
+    logic               sent, line_sent_q, dump_written_q, answer_written_q, written_error_q;
     iova_t              written_address_q;
     assign out_take     = dumping && out_valid && !line_valid_o;
     assign sent         = line_valid_o && line_ready_i;
@@ -251,7 +251,8 @@ module table_mover
         // lines
         lines_q <= lines_q + 6'(sent && !answer_q) - 6'(dump_written_q);
         if (sent) line_valid_o <= 1'b0;
-        if (sent && !answer_q) memory_q <= memory_q + 64'd64;
+        line_sent_q <= sent && !answer_q;
+        if (line_sent_q) memory_q <= memory_q + 64'd64;
         if (out_take) begin
             line_q[packed_q] <= out_word;
             packed_q         <= packed_q + 4'd1;
@@ -405,6 +406,7 @@ module table_mover
             reads_q       <= '0;
             out_held_q    <= '0;
             lines_q       <= '0;
+            line_sent_q   <= 1'b0;
             line_valid_o  <= 1'b0;
             done_o        <= '0;
             busy_o        <= 1'b0;
