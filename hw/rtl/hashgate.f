@@ -83,6 +83,7 @@ host/host_tx_join.sv
 host/host_transmit.sv
 host/dma/dma_pkg.sv
 host/dma/receive_pkg.sv
+host/dma/paced_fifo.sv
 host/dma/dma_read.sv
 host/dma/dma_write.sv
 host/dma/line_arbiter.sv

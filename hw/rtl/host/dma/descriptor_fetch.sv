@@ -60,11 +60,10 @@ module descriptor_fetch
     typedef logic [RING_BITS-1:0] local_t;
     typedef logic [SLOT_BITS-1:0] slot_t;
 
-    // The next bit that is set after `last`, as a number; the bits are not 0.
-    function automatic local_t next_of(input logic [RINGS_HERE-1:0] bits, input local_t last);
-        next_of = '0;
-        for (int unsigned r = RINGS_HERE; r > 0; r--) if (bits[r-1]) next_of = local_t'(r - 1);
-        for (int unsigned r = RINGS_HERE; r > 0; r--) if (bits[r-1] && local_t'(r - 1) > last) next_of = local_t'(r - 1);
+    // The lowest bit that is set, as a number.
+    function automatic local_t lowest(input logic [RINGS_HERE-1:0] bits);
+        lowest = '0;
+        for (int unsigned r = RINGS_HERE; r > 0; r--) if (bits[r-1]) lowest = local_t'(r - 1);
     endfunction
 
     // Indices of each ring, in the order in which they follow each other.
@@ -88,15 +87,17 @@ module descriptor_fetch
     typedef struct packed {
         local_t                ring;
         slot_t                 slot;
-        logic [CHUNK_BITS:0]   count;
+        logic [CHUNK_BITS+1:0] last;   // number of its last word of 64 bits
         logic [2:0]            lane;   // 64-bit word of the line in which it begins
     } pending_t;
     state_e                state_q;
     logic [RINGS_HERE-1:0] want_q;
+    logic [RINGS_HERE-1:0] later_q;     // rings after the last one
     local_t                ring_q;
     index_t                index_q, left_q;
     ring_settings_t        settings_q;
     logic [CHUNK_BITS:0]   count_q;
+    logic [CHUNK_BITS+1:0] last_q;
     iova_t                 address_q;
     logic [4:0]            open_q;      // requests whose data is not used up
     logic                  open_room_q;
@@ -106,6 +107,7 @@ module descriptor_fetch
     assign asked    = request_o && ready_i;
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < RINGS_HERE; r++) begin
+            later_q[r] <= local_t'(r) > ring_q;
             want_q[r] <= on_i[r] && producer_i[r] != issued_q[r]
                 && slot_t'(issued_q[r] - taken_q[r]) <= slot_t'(AHEAD - 1 - CHUNK);
         end
@@ -114,7 +116,7 @@ module descriptor_fetch
         case (state_q)
             PICK: begin
                 if (|want_q && open_room_q) begin
-                    ring_q  <= next_of(want_q, ring_q);
+                    ring_q  <= |(want_q & later_q) ? lowest(want_q & later_q) : lowest(want_q);
                     state_q <= LOOK;
                 end
             end
@@ -131,6 +133,7 @@ module descriptor_fetch
             end
             ADDRESS: begin
                 address_q <= {settings_q.base[63:12], 12'b0} + address_q;
+                last_q    <= (CHUNK_BITS + 2)'(count_q) * (CHUNK_BITS + 2)'(WORDS) - 1'b1;
                 request_o <= 1'b1;
                 state_q   <= REQUEST;
             end
@@ -168,7 +171,7 @@ module descriptor_fetch
         .out_ready_i(beat_take), .out_data_o(beat));
     stream_fifo #(.WIDTH($bits(pending_t)), .DEPTH(REQUESTS)) u_pending (
         .clk, .rst, .in_valid_i(asked),
-        .in_data_i({ring_q, slot_t'(index_q), count_q, address_q[5:3]}), .full_o(pending_full), .out_valid_o(pending_valid),
+        .in_data_i({ring_q, slot_t'(index_q), last_q, address_q[5:3]}), .full_o(pending_full), .out_valid_o(pending_valid),
         .out_ready_i(used), .out_data_o(pending));
     localparam int unsigned WORD_BITS = CHUNK_BITS + 2;
     logic [WORD_BITS-1:0] word_q;  // words of the request done
@@ -178,7 +181,7 @@ module descriptor_fetch
     assign lanes     = beat;
     assign lane      = pending.lane + 3'(word_q);
     assign step      = beat_valid && pending_valid;
-    assign last_word = word_q + 1'b1 == WORD_BITS'(pending.count) * WORD_BITS'(WORDS);
+    assign last_word = word_q == pending.last;
     assign used      = step && last_word;
     assign beat_take = step && (last_word || (lane & 3'(LANES - 1)) == 3'(LANES - 1));
 
@@ -222,12 +225,9 @@ module descriptor_fetch
     logic                  move_q, read_q, landing_q;
     local_t                move_ring_q, read_ring_q, landing_ring_q;
     slot_t                 read_slot_q, landing_slot_q;
-    always_comb begin
-        can = can_q;
-        // What was decided a cycle ago is not seen yet.
-        if (move_q) can[move_ring_q] = 1'b0;
-        if (read_q) can[read_ring_q] = 1'b0;
-    end
+    logic [RINGS_HERE-1:0] move_hot_q, read_hot_q;
+    // What was decided in the last two cycles is not seen yet. The lowest ring goes first: more can be moved than is taken, so all come.
+    assign can = can_q & ~move_hot_q & ~read_hot_q;
     logic [ENTRY_BITS-1:0] near[2**(RING_BITS + NEAR_BITS)];
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < RINGS_HERE; r++) begin
@@ -235,7 +235,9 @@ module descriptor_fetch
         end
         // choose, read the far memory, write the near one
         move_q         <= |can;
-        move_ring_q    <= next_of(can, move_ring_q);
+        move_hot_q     <= can & (~can + 1'b1);
+        read_hot_q     <= move_hot_q;
+        move_ring_q    <= lowest(can);
         read_q         <= move_q;
         read_ring_q    <= move_ring_q;
         read_slot_q    <= moved_q[move_ring_q];
@@ -261,6 +263,8 @@ module descriptor_fetch
         if (rst) begin
             can_q       <= '0;
             move_q      <= 1'b0;
+            move_hot_q  <= '0;
+            read_hot_q  <= '0;
             move_ring_q <= '0;
             read_q      <= 1'b0;
             landing_q   <= 1'b0;

@@ -41,7 +41,7 @@ package dma_pkg;
     typedef struct packed {
         ring_t      ring;
         iova_t      address;    // a multiple of the beat
-        logic [5:0] beats;
+        logic [5:0] last;       // number of its last beat
         logic       completes;  // the frame is good and ends here: its completion follows the response
     } burst_t;
 

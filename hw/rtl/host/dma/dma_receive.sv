@@ -4,7 +4,7 @@
 //
 //     receive_queue -> buffer, bursts -> dma_write -> response -> receive_completion -> dma_write
 //
-// Frames    one after the other, in 1 cycle more than their beats. A frame whose ring is not on or has no descriptor at hand is dropped at
+// Frames    one after the other, in 2 cycles more than their beats. A frame whose ring is not on or has no descriptor at hand is dropped at
 //           that speed and needs nothing of the write side; one that is here but not at hand is waited for, some cycles. One that turns out to be too long or is aborted leaves its buffer for the
 //           next frame of its ring. Others are completed in their order.
 // Waits     while the write side has no room for beats, or as many frames as receive_completion holds wait for responses.
@@ -81,7 +81,11 @@ module dma_receive
         .head_valid_o(head_valid), .head_take_i(head_take), .head_o(head));
 
     // ---- a frame at a time -------------------------------------------------------------------------------------------------
-    // Its head is fetched while the frame before goes on; DECIDE finds its buffer.
+    // Its head is fetched while the frame before goes on. When that has ended, one cycle looks for a descriptor, one decides.
+    logic           looked_q, there_q, hopeless_q, down_q;
+    iova_t          buffer_q;
+    logic [14:0]    beats_q;
+    index_t         next_index_q;
     logic          next_valid_q, inside_q, bad_q, on_q;
     receive_head_t next_q, head_q;
     fate_e         fate_q;
@@ -90,24 +94,21 @@ module dma_receive
     beat_number_t  number_q;        // beats of the frame before this one
     logic [5:0]    burst_beats_q;   // and of its burst
     index_t        index_q;
-    logic          decide, go, stalled, write, ends, closes, fits, take_beat, good, completions_full;
+    logic          decide, go, stalled, write, ends, closes, fits_q, one_left_q, good, completions_full;
     fate_e         fate;
-    assign decide      = next_valid_q && !inside_q && !completions_full
-        && (stock_i[next_q.ring] || !coming_i[next_q.ring] || !on_i[next_q.ring] || drop_i);
+    assign decide      = looked_q && !inside_q && (there_q || hopeless_q);
     assign head_take   = head_valid && (!next_valid_q || decide);
     assign look_ring_o = next_q.ring;
     // A beat: written, or swallowed because the frame is dropped.
     assign stalled     = beat_full_i || burst_full_i;
     assign go          = inside_q && beat_valid && (bad_q || !stalled);
-    assign fits        = left_q != '0;
-    assign write       = go && !bad_q && fits;
+    assign write       = go && !bad_q && fits_q;
     assign ends        = go && beat.last;
-    assign closes      = write && (beat.last || left_q == 15'd1 || burst_address_q[7:0] == 8'(BURST_BYTES - BEAT_BYTES));
-    assign take_beat   = go;
-    assign beat_take   = take_beat;
+    assign closes      = write && (beat.last || one_left_q || burst_address_q[7:0] == 8'(BURST_BYTES - BEAT_BYTES));
+    assign beat_take   = go;
     always_comb begin
         if (bad_q) fate = fate_q;
-        else if (!fits) fate = LONG;
+        else if (!fits_q) fate = LONG;
         else if (!on_q || drop_i) fate = DOWN;
         else if (beat.aborted) fate = ABORTED;
         else fate = TAKEN;
@@ -122,15 +123,24 @@ module dma_receive
             next_valid_q <= head_valid;
             next_q       <= head;
         end
+        looked_q     <= next_valid_q && !inside_q && !decide && !completions_full;
+        there_q      <= stock_i[next_q.ring];
+        hopeless_q   <= !coming_i[next_q.ring] || !on_i[next_q.ring] || drop_i;
+        down_q       <= !on_i[next_q.ring] || drop_i;
+        buffer_q     <= {entry_i[63:6], 6'b0};
+        beats_q      <= 15'(settings_i[next_q.ring].buffer_units[8:0]) * 15'(64 / BEAT_BYTES);
+        next_index_q <= taken_i[next_q.ring];
         if (decide) begin
             inside_q        <= 1'b1;
             head_q          <= next_q;
-            bad_q           <= !on_i[next_q.ring] || drop_i || !stock_i[next_q.ring];
-            fate_q          <= (!on_i[next_q.ring] || drop_i) ? DOWN : FULL;
-            address_q       <= {entry_i[63:6], 6'b0};
-            burst_address_q <= {entry_i[63:6], 6'b0};
-            left_q          <= 15'(settings_i[next_q.ring].buffer_units[8:0]) * 15'(64 / BEAT_BYTES);
-            index_q         <= taken_i[next_q.ring];
+            bad_q           <= down_q || !there_q;
+            fate_q          <= down_q ? DOWN : FULL;
+            address_q       <= buffer_q;
+            burst_address_q <= buffer_q;
+            left_q          <= beats_q;
+            fits_q          <= 1'b1;
+            one_left_q      <= beats_q == 15'd1;
+            index_q         <= next_index_q;
             number_q        <= '0;
             burst_beats_q   <= '0;
         end else if (go) begin
@@ -139,8 +149,10 @@ module dma_receive
             burst_address_q <= burst_address_q + 64'(BEAT_BYTES);
             burst_beats_q   <= closes ? '0 : burst_beats_q + 6'd1;
             if (closes) address_q <= burst_address_q + 64'(BEAT_BYTES);
-            if (fits) left_q <= left_q - 15'd1;
-            else if (!bad_q) begin
+            left_q          <= left_q - 15'd1;
+            one_left_q      <= left_q == 15'd2;
+            if (one_left_q) fits_q <= 1'b0;
+            if (!fits_q && !bad_q) begin
                 bad_q  <= 1'b1;
                 fate_q <= LONG;
             end
@@ -152,7 +164,7 @@ module dma_receive
         beat_valid_o  <= write;
         beat_o        <= beat.data;
         burst_valid_o <= closes;
-        burst_o       <= '{ring: head_q.ring, address: address_q, beats: burst_beats_q + 6'd1, completes: good};
+        burst_o       <= '{ring: head_q.ring, address: address_q, last: burst_beats_q, completes: good};
         fate_valid_o  <= ends;
         fate_o        <= fate;
         fate_ring_o   <= head_q.ring;
@@ -197,7 +209,7 @@ module dma_receive
     assign received_q.dropped = '0;
 
     receive_completion u_completion (
-        .clk, .rst(rst || clear_i), .on_i, .settings_i, .valid_i(received_valid), .received_i(received), .full_o(completions_full),
+        .clk, .rst(rst || clear_i), .on_i, .start_i, .settings_i, .valid_i(received_valid), .received_i(received), .full_o(completions_full),
         .written_i, .line_valid_o, .line_ready_i, .line_o, .discarded_o, .discarded_ring_o);
 
     // ---- writes of each ring under way: bursts until their response, frames until that of their completion -----------------------

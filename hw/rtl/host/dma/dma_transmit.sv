@@ -59,6 +59,7 @@ module dma_transmit
     output logic [1:0]                tport_o
 );
     localparam int unsigned MIN_LENGTH = 14;
+    localparam int unsigned LINES = BEAT_BYTES / 8;
     localparam int unsigned DATA_BEATS = 32768 / BEAT_BYTES;
     localparam int unsigned CONTROL_BEATS = 16384 / BEAT_BYTES;
     localparam int unsigned USED_BITS = $clog2(DATA_BEATS) + 1;
@@ -94,6 +95,7 @@ module dma_transmit
     logic                port_q, port_bad_q;
     logic [15:0]         left_q;
     logic [8:0]          bytes_q;
+    logic [1:0]          still_q;   // no frame of the ring is on the way
     logic [1:0]          room_q, wait_q, eligible_q, frames_room_q;
     used_t [1:0]         used_q, stored_q;
     logic [15:0]         ahead_q, coming_beats;
@@ -114,7 +116,7 @@ module dma_transmit
     endfunction
     logic impossible_q;
     assign accept = state_q == BEGIN && !impossible_q;
-    assign skip   = state_q == BEGIN && impossible_q && flight_q[ring_q] == '0;
+    assign skip   = state_q == BEGIN && impossible_q && still_q[ring_q];
     assign take_o = accept || skip;
     assign take_ring_o = ring_q;
     always_comb begin
@@ -129,6 +131,7 @@ module dma_transmit
     always_ff @(posedge clk) begin
         for (int unsigned r = 0; r < 2; r++) begin
             frames_room_q[r] <= 32'(flight_q[0]) + 32'(flight_q[1]) < FRAMES - 4;
+            still_q[r]       <= flight_q[r] == '0;
             room_q[r]        <= used_q[r] <= ROOM[r];
             wait_q[r]        <= (wait_q[r] || (state_q == BEGIN && impossible_q && ring_q == 1'(r))) && flight_q[r] != '0;
             eligible_q[r]    <= on_i[r] && stock_i[r] && (r == 1 || ahead_room_q) && room_q[r] && frames_room_q[r] && !wait_q[r] && state_q == PICK;
@@ -192,17 +195,23 @@ module dma_transmit
         logic  port;
         tail_t tail;
     } side_t;
-    logic  first_q, error_q;
+    logic       first_q, error_q;
+    logic [1:0] broken_q;  // a read of the ring had an error, which takes a moment to halt it
     assign finish      = valid_i && last_i;
-    assign finish_good = !error_i && !error_q && on_i[frame.ring];
+    assign finish_good = !error_i && !error_q && on_i[frame.ring] && !broken_q[frame.ring];
     always_ff @(posedge clk) begin
         if (valid_i) begin
             first_q <= last_i;
             error_q <= !last_i && (error_q || error_i);
         end
+        for (int unsigned r = 0; r < 2; r++) begin
+            if (valid_i && error_i && frame.ring == 1'(r)) broken_q[r] <= 1'b1;
+            if (start_i[r]) broken_q[r] <= 1'b0;
+        end
         if (rst || clear_i) begin
-            first_q <= 1'b1;
-            error_q <= 1'b0;
+            first_q  <= 1'b1;
+            error_q  <= 1'b0;
+            broken_q <= '0;
         end
     end
     logic       whole_valid, whole_last;
@@ -216,29 +225,49 @@ module dma_transmit
     // Beats written of a frame that has not ended: a reset ends it.
     logic [1:0]         begun_q;
     logic               clear_q;
-    logic [1:0]         in_valid;
+    logic [1:0]         in_valid, sent;
     for (genvar r = 0; r < 2; r++) begin : gen_buffer
-        tail_t tail;
-        logic  port;
-        logic  room;
+        tail_t      tail;
+        beat_data_t data;
+        logic       valid, take, last, port, room;
+        // The tail, as far as it can be taken apart in a cycle: words of 8 bytes that are whole, that have the end, bytes of that.
+        logic             whole_q;
+        logic [LINES-1:0] below_q, at_q;
+        logic [7:0]       fine_q;
         assign in_valid[r] = whole_valid && side.ring == 1'(r);
         frame_fifo #(
             .DEPTH((r == 0) ? DATA_BEATS : CONTROL_BEATS), .META_BITS(1), .STORE(1'b1)
         ) u_buffer (
             .clk, .rst, .room_o(room), .in_valid_i(in_valid[r] || (clear_q && begun_q[r])), .in_data_i(whole_data),
             .in_last_i(whole_last || clear_q), .in_tail_i(side.tail), .in_drop_i(clear_q || (side.drop && whole_last)), .in_meta_i(side.port),
-            .out_valid_o(tvalid_o[r]), .out_ready_i(tready_i[r]), .out_data_o(tdata_o[r]), .out_last_o(tlast_o[r]),
-            .out_tail_o(tail), .out_meta_o(port));
-        assign tkeep_o[r] = keep_of_tail(tlast_o[r], tail);
-        assign tport_o[r] = port;
+            .out_valid_o(valid), .out_ready_i(take), .out_data_o(data), .out_last_o(last), .out_tail_o(tail), .out_meta_o(port));
+        assign take    = !tvalid_o[r] || tready_i[r];
+        assign sent[r] = valid && take;
+        always_ff @(posedge clk) begin
+            if (take) begin
+                tvalid_o[r] <= valid;
+                tdata_o[r]  <= data;
+                whole_q     <= !last || tail == '0;
+                for (int unsigned i = 0; i < LINES; i++) begin
+                    below_q[i] <= 32'(i) < 32'(tail) / 8;
+                    at_q[i]    <= 32'(i) == 32'(tail) / 8;
+                end
+                for (int unsigned i = 0; i < 8; i++) fine_q[i] <= 3'(i) < tail[2:0];
+                tlast_o[r]  <= last;
+                tport_o[r]  <= port;
+            end
+            if (rst) tvalid_o[r] <= 1'b0;
+        end
+        for (genvar i = 0; i < BEAT_BYTES; i++) begin : gen_keep
+            assign tkeep_o[r][i] = whole_q || below_q[i/8] || (at_q[i/8] && fine_q[i%8]);
+        end
         wire logic unused_room = room;
     end
 
     // Beats that a ring has in its buffer, and those with what is on the way to it.
-    logic [1:0] sent, good, gone, begins;
+    logic [1:0] good, gone, begins;
     used_t      ended_beats_q;
     logic       ended_valid_q, ended_good_q, ended_ring_q;
-    assign sent = tvalid_o & tready_i;
     always_comb begin
         for (int unsigned r = 0; r < 2; r++) begin
             good[r]   = ended_valid_q && ended_good_q && ended_ring_q == 1'(r);

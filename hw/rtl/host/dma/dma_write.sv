@@ -56,12 +56,12 @@ module dma_write
     // ---- what waits --------------------------------------------------------------------------------------------------
     logic       beat_valid, beat_take;
     beat_data_t beat;
-    stream_fifo #(.WIDTH(BEAT_BITS), .DEPTH(BEATS), .RESERVE(4)) u_beats (
+    paced_fifo #(.WIDTH(BEAT_BITS), .DEPTH(BEATS), .MARGIN(8)) u_beats (
         .clk, .rst, .in_valid_i(beat_valid_i), .in_data_i(beat_i), .full_o(beat_full_o), .out_valid_o(beat_valid),
         .out_ready_i(beat_take), .out_data_o(beat));
     logic   burst_valid, burst_take;
     burst_t burst;
-    stream_fifo #(.WIDTH($bits(burst_t)), .DEPTH(64), .RESERVE(4)) u_bursts (
+    paced_fifo #(.WIDTH($bits(burst_t)), .DEPTH(64), .MARGIN(8)) u_bursts (
         .clk, .rst, .in_valid_i(burst_valid_i), .in_data_i(burst_i), .full_o(burst_full_o), .out_valid_o(burst_valid),
         .out_ready_i(burst_take), .out_data_o(burst));
 
@@ -69,7 +69,7 @@ module dma_write
     typedef struct packed {
         ring_t      ring;
         iova_t      address;
-        logic [3:0] beats;    // 1..8
+        logic [2:0] last;     // number of its last beat
         logic       answer;
         index_t     index;
     } head_t;
@@ -85,7 +85,7 @@ module dma_write
         entering_q     <= line_valid_i && line_ready_o;
         head_q.ring    <= line_i.ring;
         head_q.address <= line_i.address;
-        head_q.beats   <= (BEAT_BYTES == 64) ? 4'd1 : 4'((line_i.words + 5'd1) >> 1);
+        head_q.last    <= (BEAT_BYTES == 64) ? '0 : 3'((line_i.words - 5'd1) >> 1);
         head_q.answer  <= line_i.answer;
         head_q.index   <= line_i.index;
         body_q.first   <= line_i.address[5:3];
@@ -94,7 +94,7 @@ module dma_write
         if (rst) entering_q <= 1'b0;
     end
     assign line_ready_o = !head_full;
-    stream_fifo #(.WIDTH($bits(head_t)), .DEPTH(LINES), .RESERVE(4)) u_heads (
+    paced_fifo #(.WIDTH($bits(head_t)), .DEPTH(LINES), .MARGIN(6)) u_heads (
         .clk, .rst, .in_valid_i(entering_q), .in_data_i(head_q), .full_o(head_full), .out_valid_o(head_valid),
         .out_ready_i(head_take), .out_data_o(head));
     logic body_full;
@@ -107,7 +107,7 @@ module dma_write
     // Addresses go ahead of data by some bursts only: the queue of what the data stage has to do.
     typedef struct packed {
         logic       line;
-        logic [5:0] beats;
+        logic [5:0] last;  // number of its last beat
     } order_t;
     typedef struct packed {
         ring_t  ring;
@@ -130,7 +130,7 @@ module dma_write
             turn_q    <= !choose_line;
             awvalid_o <= 1'b1;
             awaddr_o  <= choose_line ? head.address : burst.address;
-            awlen_o   <= choose_line ? 8'(head.beats) - 8'd1 : 8'(burst.beats) - 8'd1;
+            awlen_o   <= choose_line ? 8'(head.last) : 8'(burst.last);
         end else if (awready_i) awvalid_o <= 1'b0;
         if (rst) begin
             awvalid_o <= 1'b0;
@@ -142,8 +142,8 @@ module dma_write
     logic   order_valid, order_take, info_valid;
     order_t order;
     info_t  info;
-    stream_fifo #(.WIDTH($bits(order_t)), .DEPTH(16), .RESERVE(2)) u_order (
-        .clk, .rst, .in_valid_i(issue), .in_data_i({choose_line, choose_line ? 6'(head.beats) : burst.beats}), .full_o(order_full),
+    paced_fifo #(.WIDTH($bits(order_t)), .DEPTH(16), .MARGIN(6)) u_order (
+        .clk, .rst, .in_valid_i(issue), .in_data_i({choose_line, choose_line ? 6'(head.last) : burst.last}), .full_o(order_full),
         .out_valid_o(order_valid), .out_ready_i(order_take), .out_data_o(order));
     info_t info_next;
     always_comb begin
@@ -160,7 +160,7 @@ module dma_write
     // ---- data --------------------------------------------------------------------------------------------------------
     logic [5:0] done_q;  // beats of the write that are sent
     logic       send, last;
-    assign last       = done_q + 6'd1 == order.beats;
+    assign last       = done_q == order.last;
     assign send       = order_valid && (order.line ? body_valid : beat_valid) && (!wvalid_o || wready_i);
     assign order_take = send && last;
     assign beat_take  = send && !order.line;

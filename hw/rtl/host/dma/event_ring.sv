@@ -35,7 +35,6 @@ module event_ring
     logic       room_q;
     logic [5:0] open_q;      // lines without response
     logic       response_q, more_q;
-    assign line_valid_o = state_q == SEND;
     assign line_o.ring   = RING_EVENTS;
     assign line_o.words  = 5'd16;
     assign line_o.answer = 1'b1;
@@ -59,13 +58,18 @@ module event_ring
             end
             TAKE: begin
                 line_o.address <= {settings_i.answers[63:12], 12'b0} + line_o.address;
+                line_valid_o   <= 1'b1;
                 state_q        <= SEND;
             end
-            default: if (line_ready_i) state_q <= IDLE;
+            default: if (line_ready_i) begin
+                line_valid_o <= 1'b0;
+                state_q      <= IDLE;
+            end
         endcase
         if (start_i) written_o <= '0;
         if (rst) begin
             state_q     <= IDLE;
+            line_valid_o <= 1'b0;
             room_q      <= 1'b0;
             event_pop_o <= 1'b0;
             more_q      <= 1'b0;

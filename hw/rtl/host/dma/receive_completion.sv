@@ -18,6 +18,7 @@ module receive_completion
     input  wire logic                               clk,
     input  wire logic                               rst,
     input  wire logic [RECEIVE_RINGS-1:0]           on_i,
+    input  wire logic [RECEIVE_RINGS-1:0]           start_i,
     input  wire ring_settings_t [RECEIVE_RINGS-1:0] settings_i,
     input  wire logic                               valid_i,
     input  wire received_t                          received_i,
@@ -34,9 +35,17 @@ module receive_completion
     stream_fifo #(.WIDTH($bits(received_t)), .DEPTH(DEPTH), .RESERVE(8)) u_waiting (
         .clk, .rst, .in_valid_i(valid_i), .in_data_i(received_i), .full_o, .out_valid_o(waiting_valid), .out_ready_i(take),
         .out_data_o(waiting));
-    // Responses that came: good, if no earlier one has halted the ring.
+    // Responses that came: good, if no earlier one had an error, which takes a moment to halt the ring.
+    logic [RECEIVE_RINGS-1:0] broken_q;
+    always_ff @(posedge clk) begin
+        for (int unsigned r = 0; r < RECEIVE_RINGS; r++) begin
+            if (written_i.valid && written_i.error && written_i.ring == ring_t'(r)) broken_q[r] <= 1'b1;
+            if (start_i[r]) broken_q[r] <= 1'b0;
+        end
+        if (rst) broken_q <= '0;
+    end
     stream_fifo #(.WIDTH(1), .DEPTH(DEPTH)) u_due (
-        .clk, .rst, .in_valid_i(written_i.valid && written_i.completes), .in_data_i(on_i[written_i.ring] && !written_i.error),
+        .clk, .rst, .in_valid_i(written_i.valid && written_i.completes), .in_data_i(on_i[written_i.ring] && !broken_q[written_i.ring] && !written_i.error),
         .full_o(due_full), .out_valid_o(due_valid), .out_ready_i(take), .out_data_o(due_good));
     logic advance;
     assign advance = !line_valid_o || line_ready_i;

@@ -63,7 +63,7 @@ module receive_queue
     receive_beat_t beat;
     logic          head_full;
     assign beat = '{data: data_q, last: last_q, aborted: abort_q, tail: tail_of_keep(keep_q)};
-    stream_fifo #(.WIDTH($bits(receive_beat_t)), .DEPTH(DEPTH), .RESERVE(4)) u_beats (
+    paced_fifo #(.WIDTH($bits(receive_beat_t)), .DEPTH(DEPTH), .MARGIN(8)) u_beats (
         .clk, .rst, .in_valid_i(valid_q), .in_data_i(beat), .full_o(full), .out_valid_o(beat_valid_o),
         .out_ready_i(beat_take_i), .out_data_o(beat_o));
 

@@ -85,16 +85,25 @@ module ring_control
     // ---- states ----------------------------------------------------------------------------------------------------------
     state_e [RINGS-1:0]     state_q;
     logic [RINGS-1:0][3:0]  quiet_q;
-    logic [RINGS-1:0]       possible_q, failed, halted_q;
-    always_comb begin
+    logic [RINGS-1:0]       possible_q, failed, halted_q, fault_seen_q;
+    fault_t [2:0]           failed_q;
+    always_ff @(posedge clk) begin
+        failed_q <= failed_i;
         for (int unsigned r = 0; r < RINGS; r++) begin
-            failed[r] = 1'b0;
-            for (int unsigned f = 0; f < 3; f++) failed[r] |= failed_i[f].valid && failed_i[f].ring == ring_t'(r);
-            wrong[r] = judged_q && wrong_q && judged_ring_q == ring_t'(r);
+            failed[r] <= 1'b0;
+            for (int unsigned f = 0; f < 3; f++) if (failed_i[f].valid && failed_i[f].ring == ring_t'(r)) failed[r] <= 1'b1;
+        end
+        if (rst) begin
+            failed <= '0;
+            for (int unsigned f = 0; f < 3; f++) failed_q[f].valid <= 1'b0;
         end
     end
+    always_comb begin
+        for (int unsigned r = 0; r < RINGS; r++) wrong[r] = judged_q && wrong_q && judged_ring_q == ring_t'(r);
+    end
     always_ff @(posedge clk) begin
-        new_fault_o <= 1'b0;
+        fault_seen_q <= fault_set_o;
+        new_fault_o  <= |(fault_set_o & ~fault_seen_q & ~fault_i);
         for (int unsigned r = 0; r < RINGS; r++) begin
             possible_q[r] <= settings_i[r].size_log2 >= MIN_SIZE_LOG2
                 && (r >= RECEIVE_RINGS || (settings_i[r].buffer_units != '0 && settings_i[r].buffer_units <= MAX_UNITS));
@@ -111,7 +120,6 @@ module ring_control
                         start_o[r] <= possible_q[r];
                         if (!possible_q[r]) begin
                             fault_set_o[r] <= 1'b1;
-                            new_fault_o    <= 1'b1;
                             halted_q[r]    <= 1'b1;
                         end
                     end
@@ -135,7 +143,6 @@ module ring_control
             if (state_q[r] != OFF && (failed[r] || wrong[r])) begin
                 halted_q[r]    <= 1'b1;
                 fault_set_o[r] <= 1'b1;
-                if (!halted_q[r]) new_fault_o <= 1'b1;
             end
         end
         if (rst) begin
@@ -148,6 +155,7 @@ module ring_control
             halted_q    <= '0;
             fault_set_o <= '0;
             new_fault_o <= 1'b0;
+            fault_seen_q <= '0;
             possible_q  <= '0;
         end
     end
@@ -159,9 +167,9 @@ module ring_control
         if (fresh) address_valid_q <= 1'b0;
         if (!address_valid_q || fresh) begin
             for (int f = 2; f >= 0; f--) begin
-                if (failed_i[f].valid) begin
+                if (failed_q[f].valid) begin
                     address_valid_q <= 1'b1;
-                    fault_address_o <= failed_i[f].address;
+                    fault_address_o <= failed_q[f].address;
                 end
             end
         end
@@ -170,6 +178,6 @@ module ring_control
             fault_address_o <= '0;
         end
     end
-    wire logic unused = &{1'b0, settings_i};
+    wire logic unused = &{1'b0, settings_i, failed_q};
 endmodule
 `resetall

@@ -87,53 +87,71 @@ module table_mover
     status_e      status_q;
     logic [7:0]   operation_q;
     logic [3:0]   table_q;
-    logic         active_q, possible_q, operation_bad_q, length_bad_q;
+    logic         active_q, judged_q, operation_bad_q, length_bad_q;
     logic [31:0]  first_q, count_q;
-    cfg_address_t address_q;
-    logic [20:0]  words_q;        // to be asked for or to be written
     iova_t        memory_q;       // next byte to read or to write
-    logic [22:0]  bytes_q;        // to be read
     logic [31:0]  crc_q;
     iova_t        fault_address_q;
+    logic         loading, dumping;  // the state is LOADING, DUMPING
+
+    // Flags beside counters say that they are 0 or 1, so that nobody has to look at all of their bits.
+    cfg_address_t address_q;
+    logic [20:0]  words_q;        // to be asked for or given to the core
+    logic         words_left_q;
+    logic [22:0]  bytes_q;        // to be read from memory
+    logic         bytes_left_q;
+    logic [20:0]  to_come_q;      // words to take out of beats
+    logic         come_left_q, come_last_q;
+    logic [20:0]  to_pack_q;      // words of a dump to put into lines
+    logic         pack_left_q, pack_last_q;
 
     // ---- beats from memory: words of commands and of tables ----------------------------------------------------------------
-    logic       beat_valid, beat_take, beats_full;
-    beat_data_t beat;
+    logic                       beat_valid, beat_take, beats_full, flush, asked, take_word, word_q;
+    beat_data_t                 beat;
+    logic [31:0]                word_data_q;
+    logic [LANE_BITS-1:0]       lane_q;
+    logic [LANES-1:0][31:0]     lanes;
+    logic [BEAT_COUNT_BITS-1:0] held_q;   // beats asked for or waiting
+    logic                       room_q, empty_q;
     stream_fifo #(.WIDTH(BEAT_BITS), .DEPTH(BEATS)) u_beats (
         .clk, .rst, .in_valid_i(valid_i), .in_data_i(beat_i), .full_o(beats_full), .out_valid_o(beat_valid),
         .out_ready_i(beat_take), .out_data_o(beat));
-    logic [BEAT_COUNT_BITS-1:0] held_q;   // beats asked for or waiting
-    logic                       room_q;
-    logic [LANE_BITS-1:0]       lane_q;
-    logic                       word_q, word_use, load_word, flush;
-    logic [31:0]                word_data_q;
-    logic [22:0]                to_come_q;  // words to take out of beats
-    logic [LANES-1:0][31:0]     lanes;
-    assign lanes = beat;
-    // One word at a time into a register. The rest of a beat behind the last word is thrown away.
-    assign load_word = beat_valid && to_come_q != '0 && !flush && (!word_q || word_use);
-    assign flush     = state_q == LEAVE || (state_q == LOADING && status_q != DONE);
-    assign beat_take = flush ? beat_valid : load_word && (lane_q == LANE_BITS'(LANES - 1) || to_come_q == 23'd1);
-    logic       asked;
-    logic [6:0] asked_beats;
-    assign asked       = request_o && ready_i;
-    assign asked_beats = 7'((what_o.bytes + 9'(BEAT_BYTES - 1)) / 9'(BEAT_BYTES));
+    // One word a cycle into a register. The rest of a beat behind the last word is thrown away.
+    logic        load_full, load_valid, load_take;
+    logic [31:0] load_word;
+    assign lanes     = beat;
+    assign flush     = state_q == LEAVE || (loading && status_q != DONE);
+    assign take_word = beat_valid && come_left_q && !load_full && !flush;
+    assign beat_take = flush ? beat_valid : take_word && (lane_q == '1 || come_last_q);
+    assign asked     = request_o && ready_i;
+    // Words of a load that the core has not taken.
+    paced_fifo #(.WIDTH(32), .DEPTH(WORDS), .MARGIN(8)) u_load (
+        .clk, .rst(rst || state_q == IDLE), .in_valid_i(word_q && loading), .in_data_i(word_data_q), .full_o(load_full),
+        .out_valid_o(load_valid), .out_ready_i(load_take), .out_data_o(load_word));
 
     // ---- words of a dump ------------------------------------------------------------------------------------------------------
-    logic        out_valid, out_take, out_full;
+    logic        out_valid, out_take, out_full, out_room_q, granted;
     logic [31:0] out_word;
-    logic [5:0]  out_held_q;
-    logic        out_room_q, granted;
+    logic [5:0]  out_held_q;  // asked for or waiting
     stream_fifo #(.WIDTH(32), .DEPTH(WORDS)) u_words (
-        .clk, .rst(rst || state_q == IDLE), .in_valid_i(mover_valid_i && state_q == DUMPING), .in_data_i(mover_data_i), .full_o(out_full), .out_valid_o(out_valid),
-        .out_ready_i(out_take), .out_data_o(out_word));
+        .clk, .rst(rst || state_q == IDLE), .in_valid_i(mover_valid_i && dumping), .in_data_i(mover_data_i), .full_o(out_full),
+        .out_valid_o(out_valid), .out_ready_i(out_take), .out_data_o(out_word));
     logic [5:0]         reads_q;      // asked for and not come
-    logic [20:0]        to_pack_q;
     logic [15:0][31:0]  line_q;
     logic [3:0]         packed_q;
-    logic               line_full_q;
     logic [4:0]         line_words_q;
-    logic [5:0]         lines_q;      // without response
+    logic               answer_q;
+    logic [5:0]         lines_q;      // of the dump, without response
+    logic               sent, line_sent_q, dump_written_q, answer_written_q, written_error_q;
+    iova_t              written_address_q;
+    assign out_take     = dumping && out_valid && !line_valid_o;
+    assign sent         = line_valid_o && line_ready_i;
+    always_ff @(posedge clk) begin
+        dump_written_q    <= written_i.valid && written_i.ring == RING_MOVER && !written_i.answer && !rst;
+        answer_written_q  <= written_i.valid && written_i.ring == RING_MOVER && written_i.answer && !rst;
+        written_error_q   <= written_i.error;
+        written_address_q <= written_i.address;
+    end
 
     // ---- CRC --------------------------------------------------------------------------------------------------------------------
     // One bit of the message at a time, unrolled over a word; linear in crc ^ word (as in table_check).
@@ -149,8 +167,8 @@ module table_mover
     localparam matrix_t CRC_MATRIX = crc_matrix();
     logic        crc_word;
     logic [31:0] crc_input, crc_next;
-    assign crc_word  = (state_q == LOADING) ? granted : out_take;
-    assign crc_input = (state_q == LOADING) ? word_data_q : out_word;
+    assign crc_word  = loading ? granted : out_take;
+    assign crc_input = loading ? load_word : out_word;
     for (genvar row = 0; row < 32; row++) begin : gen_crc
         assign crc_next[row] = ^((crc_q ^ crc_input) & CRC_MATRIX[row]);
     end
@@ -160,71 +178,111 @@ module table_mover
     assign mover_id_o      = table_e'(table_q);
     assign mover_active_o  = active_q;
     assign mover_address_o = address_q;
-    assign mover_data_o    = word_data_q;
-    assign mover_o  = !mover_wait_i && on_i && ((state_q == LOADING && word_q && status_q == DONE)
-                                        || (state_q == DUMPING && words_q != '0 && out_room_q));
-    assign granted  = mover_o && mover_grant_i;
-    // After an error words are thrown away.
-    assign word_use = (state_q == COMMAND && word_q) || (state_q == LOADING && granted) || flush;
-    assign out_take = state_q == DUMPING && out_valid && (!line_full_q || (line_valid_o && line_ready_i));
+    assign mover_data_o    = load_word;
+    assign mover_o   = !mover_wait_i && on_i && ((loading && load_valid && status_q == DONE)
+                                                 || (dumping && words_left_q && out_room_q));
+    assign granted   = mover_o && mover_grant_i;
+    assign load_take = loading && on_i && !mover_wait_i && mover_grant_i;
 
+    // ---- requests: up to a multiple of a burst's size -----------------------------------------------------------------------------
+    logic [8:0] block;
+    logic [6:0] what_beats_q;
+    assign block = 9'(BURST_BYTES) - 9'(memory_q[7:0]);
+    always_ff @(posedge clk) begin
+        if (!request_o) begin
+            what_o.ring    <= RING_MOVER;
+            what_o.address <= memory_q;
+            what_o.bytes   <= (bytes_q < 23'(block)) ? bytes_q[8:0] : block;
+            what_o.last    <= 1'b0;
+        end
+        what_beats_q <= 7'((what_o.bytes + 9'(BEAT_BYTES - 1)) / 9'(BEAT_BYTES));
+    end
+
+    // ---- command by command -------------------------------------------------------------------------------------------------------
     logic [2:0] command_word_q;
-    logic       dump_written;
-    assign dump_written = written_i.valid && written_i.ring == RING_MOVER && !written_i.answer;
+    // Whether there is a command, and its entry: the index stands still for long enough before somebody looks.
+    logic       due_q;
+    index_t     entry_q;
+    logic       asked_q;
     always_ff @(posedge clk) begin
         fault_o.valid <= 1'b0;
-        held_q <= held_q + (asked ? BEAT_COUNT_BITS'(asked_beats) : '0) - BEAT_COUNT_BITS'(beat_take);
-        room_q <= 32'(held_q) <= BEATS - 2 * BURST_BYTES / BEAT_BYTES;
-        if (load_word) begin
-            word_data_q  <= lanes[lane_q];
-            to_come_q    <= to_come_q - 23'd1;
-            lane_q       <= lane_q + 1'b1;
+        due_q   <= on_i && !start_i && producer_i != done_o;
+        entry_q <= ring_entry(done_o, settings_i.size_log2);
+        // reads of memory
+        asked_q <= asked;
+        held_q  <= held_q + (asked_q ? BEAT_COUNT_BITS'(what_beats_q) : '0) - BEAT_COUNT_BITS'(beat_take);
+        room_q  <= 32'(held_q) <= BEATS - 3 * BURST_BYTES / BEAT_BYTES;
+        empty_q <= held_q == '0 && !asked && !asked_q && !request_o;
+        bytes_left_q <= bytes_q != '0 && !asked && !asked_q;  // else not known yet
+        if (asked_q) begin
+            bytes_q <= bytes_q - 23'(what_o.bytes);
+            if (loading) memory_q <= memory_q + 64'(what_o.bytes);
         end
-        word_q <= load_word || (word_q && !word_use);
-        if (valid_i && error_i && status_q == DONE && state_q == LOADING) begin
+        if (asked) request_o <= 1'b0;
+        else if (!request_o && !asked_q && bytes_left_q && room_q && status_q == DONE && (loading || state_q == FETCH)) request_o <= 1'b1;
+        // words out of beats
+        word_q <= take_word;
+        if (take_word) begin
+            word_data_q <= lanes[lane_q];
+            lane_q      <= lane_q + 1'b1;
+            to_come_q   <= to_come_q - 21'd1;
+            come_left_q <= !come_last_q;
+            come_last_q <= to_come_q == 21'd2;
+        end
+        // errors of data
+        if (valid_i && error_i && status_q == DONE && loading) begin
             status_q        <= BUS_ERROR;
             fault_address_q <= error_address_i;
         end
-        if (dump_written && written_i.error && status_q == DONE) begin
+        if (dump_written_q && written_error_q && status_q == DONE) begin
             status_q        <= BUS_ERROR;
-            fault_address_q <= written_i.address;
+            fault_address_q <= written_address_q;
         end
+        // words of the table
         if (granted) begin
-            address_q <= address_q + 1'b1;
-            words_q   <= words_q - 21'd1;
+            address_q    <= address_q + 1'b1;
+            words_q      <= words_q - 21'd1;
+            words_left_q <= words_q != 21'd1;
         end
         if (crc_word) crc_q <= crc_next;
-        reads_q    <= reads_q + 6'(granted && state_q == DUMPING) - 6'(mover_valid_i && reads_q != '0);
-        out_held_q <= out_held_q + 6'(granted && state_q == DUMPING) - 6'(out_take);
+        reads_q    <= reads_q + 6'(granted && dumping) - 6'(mover_valid_i && reads_q != '0);
+        out_held_q <= out_held_q + 6'(granted && dumping) - 6'(out_take);
         out_room_q <= out_held_q < 6'(WORDS - 3);
-        lines_q    <= lines_q + 6'(line_valid_o && line_ready_i && state_q == DUMPING) - 6'(dump_written);
-        // a line of a dump
-        if (line_valid_o && line_ready_i) line_full_q <= 1'b0;
+        // lines
+        lines_q <= lines_q + 6'(sent && !answer_q) - 6'(dump_written_q);
+        if (sent) line_valid_o <= 1'b0;
+        line_sent_q <= sent && !answer_q;
+        if (line_sent_q) memory_q <= memory_q + 64'd64;
         if (out_take) begin
             line_q[packed_q] <= out_word;
             packed_q         <= packed_q + 4'd1;
-            to_pack_q        <= to_pack_q - 21'd1;
-            line_full_q      <= packed_q == 4'd15 || to_pack_q == 21'd1;
             line_words_q     <= 5'(packed_q) + 5'd1;
+            line_valid_o     <= packed_q == 4'd15 || pack_last_q;
+            to_pack_q        <= to_pack_q - 21'd1;
+            pack_left_q      <= !pack_last_q;
+            pack_last_q      <= to_pack_q == 21'd2;
         end
 
         case (state_q)
             IDLE: begin
                 status_q       <= DONE;
                 command_word_q <= '0;
-                possible_q     <= 1'b0;
                 lane_q         <= '0;
-                to_come_q      <= '0;
-                if (on_i && !start_i && producer_i != done_o) begin
-                    memory_q <= 64'({ring_entry(done_o, settings_i.size_log2), 5'b0});
+                judged_q       <= 1'b0;
+                answer_q       <= 1'b0;
+                out_held_q     <= '0;
+                if (due_q && on_i) begin
+                    memory_q <= 64'({entry_q, 5'b0});
                     state_q  <= ADDRESS;
                 end
             end
             ADDRESS: begin
-                memory_q  <= {settings_i.base[63:12], 12'b0} + memory_q;
-                bytes_q   <= 23'd32;
-                to_come_q <= 23'd8;
-                state_q   <= FETCH;
+                memory_q    <= {settings_i.base[63:12], 12'b0} + memory_q;
+                bytes_q     <= 23'd32;
+                to_come_q   <= 21'd8;
+                come_left_q <= 1'b1;
+                come_last_q <= 1'b0;
+                state_q     <= FETCH;
             end
             FETCH: begin
                 lane_q <= (LANES > 8) ? LANE_BITS'(memory_q[5:2]) : '0;
@@ -245,109 +303,126 @@ module table_mover
                 end
             end
             CHECK: begin
+                // Two cycles: judge, then go.
+                judged_q        <= 1'b1;
                 lane_q          <= '0;
                 operation_bad_q <= (operation_q != LOAD && operation_q != DUMP) || table_q > LAST_TABLE;
                 length_bad_q    <= count_q == '0 || count_q > 32'h10_0000 || memory_q[5:0] != '0
                     || 32'(first_q[19:0]) + 32'(count_q[20:0]) > 32'h10_0000;
-                possible_q      <= !possible_q;  // two cycles: judge, then go
                 address_q       <= first_q[19:0];
                 words_q         <= count_q[20:0];
+                words_left_q    <= 1'b1;
                 to_pack_q       <= count_q[20:0];
+                pack_left_q     <= 1'b1;
+                pack_last_q     <= count_q == 32'd1;
                 packed_q        <= '0;
+                to_come_q       <= count_q[20:0];
+                come_last_q     <= count_q == 32'd1;
                 crc_q           <= '1;
-                if (possible_q) begin
+                if (judged_q) begin
                     if (operation_bad_q || length_bad_q) begin
                         status_q <= BAD;
                         state_q  <= DRAIN;
                     end else begin
-                        state_q   <= (operation_q == LOAD) ? LOADING : DUMPING;
-                        to_come_q <= (operation_q == LOAD) ? 23'(count_q[20:0]) : '0;
-                        bytes_q   <= (operation_q == LOAD) ? {count_q[20:0], 2'b0} : '0;
+                        state_q     <= (operation_q == LOAD) ? LOADING : DUMPING;
+                        loading     <= operation_q == LOAD;
+                        dumping     <= operation_q != LOAD;
+                        come_left_q <= operation_q == LOAD;
+                        bytes_q     <= (operation_q == LOAD) ? {count_q[20:0], 2'b0} : '0;
                     end
                 end
             end
             LOADING: begin
-                if (status_q != DONE) to_come_q <= '0;
-                if (to_come_q == '0 && !word_q && held_q == '0) state_q <= DRAIN;
+                if (status_q != DONE) begin
+                    come_left_q <= 1'b0;
+                    if (empty_q) begin
+                        loading <= 1'b0;
+                        state_q <= DRAIN;
+                    end
+                end else if (!words_left_q) begin
+                    loading <= 1'b0;
+                    state_q <= DRAIN;
+                end
             end
-            DUMPING: begin
-                if (line_valid_o && line_ready_i) memory_q <= memory_q + 64'd64;
-                if (to_pack_q == '0 && !line_full_q) state_q <= DRAIN;
+            DUMPING: if (!pack_left_q && !line_valid_o) begin
+                dumping <= 1'b0;
+                state_q <= DRAIN;
             end
             // responses of what was written
-            DRAIN: if (lines_q == '0 && !dump_written) begin
-                memory_q <= 64'({ring_entry(done_o, settings_i.size_log2), 4'b0});
-                state_q  <= ANSWER;
+            DRAIN: begin
+                memory_q <= 64'({entry_q, 4'b0});
+                if (lines_q == '0) state_q <= ANSWER;
             end
             ANSWER: begin
-                memory_q <= {settings_i.answers[63:12], 12'b0} + memory_q;
-                line_q   <= {4{ring_phase(done_o, settings_i.size_log2), 63'b0,
-                               (status_q == BAD) ? '0 : ~crc_q, 8'b0, 6'b0, status_q, done_o}};
+                memory_q     <= {settings_i.answers[63:12], 12'b0} + memory_q;
+                line_q       <= {4{ring_phase(done_o, settings_i.size_log2), 63'b0,
+                                   (status_q == BAD) ? '0 : ~crc_q, 8'b0, 6'b0, status_q, done_o}};
                 line_words_q <= 5'd4;
-                done_o   <= done_o + 1'b1;
-                state_q  <= COMPLETE;
+                line_valid_o <= 1'b1;
+                answer_q     <= 1'b1;
+                done_o       <= done_o + 1'b1;
+                state_q      <= COMPLETE;
             end
             COMPLETE: if (line_ready_i) state_q <= WAIT;
-            WAIT: if (written_i.valid && written_i.ring == RING_MOVER) state_q <= END;
+            WAIT: if (answer_written_q) state_q <= END;
             END: begin
                 fault_o.valid <= status_q == BUS_ERROR;
                 if (status_q != BUS_ERROR || !on_i) state_q <= IDLE;
             end
             // Until everything asked for has come.
             default: begin
-                bytes_q   <= '0;
-                to_come_q <= '0;
-                words_q   <= '0;
-                if (held_q == '0 && reads_q == '0 && lines_q == '0 && !valid_i && !beat_valid && !dump_written) state_q <= IDLE;
+                bytes_q      <= '0;
+                come_left_q  <= 1'b0;
+                words_left_q <= 1'b0;
+                request_o    <= 1'b0;
+                line_valid_o <= 1'b0;
+                if (empty_q && reads_q == '0 && lines_q == '0 && !line_valid_o) state_q <= IDLE;
             end
         endcase
-        if (asked) begin
-            bytes_q  <= bytes_q - 23'(what_o.bytes);
-            memory_q <= memory_q + ((state_q == FETCH) ? '0 : 64'(what_o.bytes));
+        if (!on_i && state_q inside {ADDRESS, FETCH, COMMAND, CHECK, LOADING, DUMPING, DRAIN}) begin
+            loading <= 1'b0;
+            dumping <= 1'b0;
+            state_q <= LEAVE;
         end
-        if (state_q == LEAVE) begin
-            line_full_q <= 1'b0;
-            out_held_q  <= '0;
-        end
-        if (!on_i && state_q inside {ADDRESS, FETCH, COMMAND, CHECK, LOADING, DUMPING, DRAIN}) state_q <= LEAVE;
         busy_o <= state_q != IDLE;
+        data_o <= state_q != FETCH && state_q != COMMAND;
         if (start_i) done_o <= '0;
         if (rst) begin
             state_q       <= IDLE;
+            loading       <= 1'b0;
+            dumping       <= 1'b0;
             fault_o.valid <= 1'b0;
+            request_o     <= 1'b0;
+            asked_q       <= 1'b0;
             held_q        <= '0;
+            room_q        <= 1'b0;
+            empty_q       <= 1'b0;
             word_q        <= 1'b0;
-            lane_q        <= '0;
+            bytes_q       <= '0;
+            bytes_left_q  <= 1'b0;
+            come_left_q   <= 1'b0;
+            words_left_q  <= 1'b0;
+            pack_left_q   <= 1'b0;
             reads_q       <= '0;
             out_held_q    <= '0;
             lines_q       <= '0;
-            line_full_q   <= 1'b0;
+            line_sent_q   <= 1'b0;
+            line_valid_o  <= 1'b0;
             done_o        <= '0;
-            bytes_q       <= '0;
-            words_q       <= '0;
-            to_come_q     <= '0;
-            possible_q    <= 1'b0;
-            room_q        <= 1'b0;
             busy_o        <= 1'b0;
+            data_o        <= 1'b1;
         end
     end
     assign fault_o.ring    = RING_MOVER;
     assign fault_o.address = fault_address_q;
-    assign data_o          = state_q != FETCH && state_q != COMMAND;
 
-    // A burst: up to a multiple of its size.
-    assign request_o = bytes_q != '0 && room_q && (state_q == FETCH || state_q == LOADING) && status_q == DONE;
-    logic [8:0] block;
-    assign block  = 9'(BURST_BYTES) - 9'(memory_q[7:0]);
-    assign what_o = '{ring: RING_MOVER, address: memory_q, bytes: (bytes_q < 23'(block)) ? bytes_q[8:0] : block, last: 1'b0};
-
-    assign line_valid_o   = (state_q == DUMPING && line_full_q) || state_q == COMPLETE;
     assign line_o.ring    = RING_MOVER;
     assign line_o.address = memory_q;
     assign line_o.words   = line_words_q;
     assign line_o.data    = line_q;
-    assign line_o.answer  = state_q == COMPLETE;
+    assign line_o.answer  = answer_q;
     assign line_o.index   = done_o;
-    wire logic unused = &{1'b0, beats_full, out_full, settings_i, written_i, first_q[31:20]};
+    `HG_ASSERT(flags_are_state, loading == (state_q == LOADING) && dumping == (state_q == DUMPING))
+    wire logic unused = &{1'b0, beats_full, out_full, settings_i, written_i.completes, written_i.index, first_q[31:20]};
 endmodule
 `resetall
