@@ -37,8 +37,9 @@ bench: $(LBSIM) ## Line rate, latency and loss by frame size
 bench-bindings: $(LBSIM) ## What binding tables hold and how fast; connections through joins and leaves (minutes)
 	@$(LBSIM) bench bindings
 
-synth: setup ## Size and logic depth of the 512-bit NIC, with open tools
+synth: setup ## Size and logic depth of the 512-bit core and host interface, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py
+	@$(VENV_PYTHON) hw/synth/run.py --top host_interface
 
 formal: setup ## Proofs of the binding table to larger depths, and deliberate bugs that they must refute (long)
 	@$(VENV_PYTHON) hw/formal/run.py --deep

@@ -126,6 +126,7 @@ def test_steps() -> list[Step]:
         Step("rust tests", [*runner, *cargo], ("rust build",), count_rust, r"(?:test result|Summary)(.*)"),
         clippy_step(("rust build",)),
         Step("synthesis", [python, "hw/synth/run.py"], note=r"^summary: (.*)$"),
+        Step("synthesis host", [python, "hw/synth/run.py", "--top", "host_interface"], note=r"^summary: (.*)$"),
         Step("formal", [python, "hw/formal/run.py"], note=r"^summary: (.*)$"),
         Step("mutants", [python, "tools/mutants/run.py"], ("rust build",), note=r"^summary: (.*)$"),
         Step("vfio guest", ["tools/guest/run.py"], ("rust build",), note=r"^summary: (.*)$"),
