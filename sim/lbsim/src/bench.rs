@@ -2,6 +2,7 @@
 //! `lbsim bench`: the packet generator. One NIC, all rules on, a frame on every beat.
 
 use crate::bindings::Bindings;
+use crate::driver::Driver;
 use crate::environment::{Environment, commit};
 use crate::node::Node;
 use crate::report::{Progress, Style, Table};
@@ -61,6 +62,8 @@ pub struct Bench {
 enum Other {
     /// Capacity and speed of the binding tables, and connections through joins and leaves. Minutes.
     Bindings(Bindings),
+    /// The driver's rings: packets a second, register accesses, processor time, and a driver that is killed. A minute.
+    Driver(Driver),
 }
 
 fn size(text: &str) -> Result<usize, String> {
@@ -170,8 +173,10 @@ impl Bench {
     /// # Errors
     /// If a frame was lost, or the NIC did something else that it must not.
     pub fn run(&self) -> Result<()> {
-        if let Some(Other::Bindings(bindings)) = &self.other {
-            return bindings.run();
+        match &self.other {
+            Some(Other::Bindings(bindings)) => return bindings.run(),
+            Some(Other::Driver(driver)) => return driver.run(),
+            None => {}
         }
         let sizes: Vec<Size> = if self.sizes.is_empty() {
             all_sizes()
@@ -217,7 +222,7 @@ impl Bench {
 }
 
 /// A cluster of one host with every rule in use.
-fn config(build: Build, clock_hz: u64) -> Config {
+pub fn config(build: Build, clock_hz: u64) -> Config {
     let bits = if build == Build::B512 { 512 } else { 64 };
     let mut text = format!(
         "[cluster]\nprimary_ip = \"10.0.0.100\"\n[nic]\nbuild = {bits}\nclock_hz = {clock_hz}\n\
@@ -235,7 +240,7 @@ fn config(build: Build, clock_hz: u64) -> Config {
 }
 
 /// Tables of the generator: rules share a few maps, which makes no difference to the pipeline but to the time of loading.
-fn tables(config: &Config) -> Tables {
+pub fn tables(config: &Config) -> Tables {
     const MAPS: u8 = 4;
     let mut tables = State::new(config).tables(&config.hosts[0]);
     for (number, rule) in &mut tables.rules {

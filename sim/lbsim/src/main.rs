@@ -9,6 +9,7 @@ mod bindings;
 mod capture;
 mod consistency;
 mod demo;
+mod driver;
 mod environment;
 mod node;
 mod pcapng;
@@ -35,7 +36,7 @@ struct Cli {
 enum Command {
     /// Send a capture through the NICs of a cluster and tell what each decided.
     Run(run::Run),
-    /// Packet generator: rate, latency and loss by frame size at full load; `bench bindings`: the binding tables.
+    /// Packet generator: rate, latency and loss by frame size at full load; `bench bindings`: the binding tables; `bench driver`: the driver.
     Bench(bench::Bench),
     /// Four NICs share real and generated traffic; one host is taken out in the middle of it.
     Demo(demo::Demo),
