@@ -109,7 +109,7 @@ struct Nic final : hg_nic {
         core.reset(new Core{context.get(), "core"});
         core->rst = 1;
         if constexpr (!WITH_HOST) {
-            core->mover_i = 0;
+            core->mover_begin_i = core->mover_i = 0;
             core->binding_event_take_i = 0;
             core->binding_event_pop_i = 0;
         }
