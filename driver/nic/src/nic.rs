@@ -449,7 +449,7 @@ impl Nic {
         let key: Vec<u32> = settings.hash_key.chunks_exact(4).map(word).collect();
         let changed: Vec<usize> = (0..key.len()).filter(|n| registers.hash_key(*n) != key[*n]).collect();
         if control.enable && !changed.is_empty() {
-            return Err(NicError::HashKeyInUse);
+            return Err(self.or_gone(NicError::HashKeyInUse));
         }
         for n in changed {
             registers.set_hash_key(n, key[n]);
