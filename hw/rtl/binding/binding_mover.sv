@@ -16,9 +16,8 @@
 // Quiet    no packet in flight has read, or reads, a slot of that row of way 0 since it could have decided on the record: cycles
 //          2 .. 15 of the packets' way at the edge of the write.
 // Where    `where` holds way and row of the first key of each session, if that is in a slot, and `second` those of the second key; of
-//          others, anything. Whoever uses it checks the slot. `paired` tells of a session whose first key was in a slot once
-//          whether it has a second one: PAIR sets it, the first slot of a new session clears it. It is kept twice; one bit of
-//          it wrong counts as two keys, so the worst is a session that nothing removes.
+//          others, anything. Whoever uses it checks the slot. `paired` tells whether a session has two keys: PAIR sets it, the
+//          removal clears it. It is kept twice; one bit of it wrong counts as two keys, so the worst is a session that nothing removes.
 // Two keys a REMOVE of a session with two keys (`access_where_i` only) goes through as three steps, at cycles 0, 4 and 6 of it: WATCH finds the
 //          slot of the second key in order and its row quiet, and holds it; FIRST decides as for a session of one key, if WATCH was
 //          content, clears the slot of the first key, and answers; CLEAR clears that of the second two cycles later, and the session is free.
@@ -170,7 +169,6 @@ module binding_mover
     binding_key_t key_q[2:12];     // MOVE, PEEK: of the entry
     part_e       part_q[1:12];
     logic [12:2] second_q;         // MOVE: of the entry, else the key asked for is the second
-    logic [12:2] new_q;            // MOVE: the entry never was in a slot
     logic [12:3] paired_q;         // the session asked for has two keys
     ways_t       way_q[5:12];      // chosen or given
     row_t        row_q[5:12];
@@ -209,7 +207,8 @@ module binding_mover
 
     // Where sessions are. Steps write when they are through (12), direct writes go first on the second port.
     logic [ROW_BITS+1:0] where_2, where_unused, second_2, second_unused;
-    logic [1:0]          paired_2, paired_unused;
+    logic [1:0]          paired_2;
+    logic                clear_12;
     logic                landed_12;
     logic [1:0]          landed_way;
     function automatic logic [1:0] binary(input ways_t way);
@@ -225,10 +224,16 @@ module binding_mover
     binding_ram2 #(.WIDTH(ROW_BITS + 2), .DEPTH(SESSIONS)) u_second (
         .clk, .a_write_i(landed_12 && second_q[12]), .a_address_i(session_q[12]), .a_data_i({landed_way, row_q[12]}), .a_data_o(second_unused),
         .b_write_i(1'b0), .b_address_i(where_session), .b_data_i('0), .b_data_o(second_2));
-    binding_ram2 #(.WIDTH(2), .DEPTH(SESSIONS)) u_paired (
-        .clk, .a_write_i(landed_12 && new_q[12] && !second_q[12]), .a_address_i(session_q[12]), .a_data_i(2'b00), .a_data_o(paired_unused),
-        .b_write_i(direct_q[13] || (access_take_o && access_step_i == STEP_PAIR)), .b_address_i(where_session),
-        .b_data_i({2{!direct_q[13]}}), .b_data_o(paired_2));
+    // Four banks, cleared side by side.
+    logic [3:0][1:0] paired_banks, paired_unused;
+    for (genvar b = 0; b < 4; b++) begin : gen_bank
+        binding_ram2 #(.WIDTH(2), .DEPTH(SESSIONS / 4)) u_paired (
+            .clk, .a_write_i(clear_i || (clear_12 && session_q[12][1:0] == 2'(b))),
+            .a_address_i(clear_i ? clear_row_i : session_q[12][SESSION_BITS-1:2]), .a_data_i(2'b00), .a_data_o(paired_unused[b]),
+            .b_write_i(access_take_o && access_step_i == STEP_PAIR && access_session_i[1:0] == 2'(b)),
+            .b_address_i(access_session_i[SESSION_BITS-1:2]), .b_data_i(2'b11), .b_data_o(paired_banks[b]));
+    end
+    assign paired_2 = paired_banks[session_q[2][1:0]];
 
     // ---- 1, 2: entry, where --------------------------------------------------------------------------------------------------------------
     logic       where_1q, where_2q, asked_second_1, asked_second_2;
@@ -265,7 +270,6 @@ module binding_mover
         part_q[2]      <= part_q[1];
         part_q[3]      <= (watch_2 && !pair_q) ? PART_WATCH : part_q[2];
         second_q       <= {second_q[11:3], (step_q[2] == STEP_MOVE) ? second_q[2] : asked_second_2 || watch_2, read_second_i};
-        new_q          <= {new_q[11:2], read_last_i == '0};
         paired_q       <= {paired_q[11:3], |paired_2};
         pair_refused_q <= {pair_refused_q[3], watch_2 && pair_q};
         pair_at        <= {pair_at[PAIR_CYCLES-1:1], valid_q[2] && watch_2 && !pair_q};
@@ -475,7 +479,7 @@ module binding_mover
     assign clear_11 = (right_11 && !near_late) || (bad_11 && source_q[11] == BY_SWEEP);
     assign done_11 = lock_q[11] && decides_11 && match_11 && used_11 && meets_11 && clear_11;
 
-    logic  swap_12, remove_12, clear_12, writes_12, result_12, own_12;
+    logic  swap_12, remove_12, writes_12, result_12, own_12;
     word_t new_12;
     assign new_12 = '{parity: parity_q[12], valid: 1'b1, second: second_q[12], session: session_q[12], key: key_q[12]};
     assign writes_12 = swap_12 || remove_12 || clear_12;

@@ -46,7 +46,7 @@ module binding_stash
     output logic [SESSION_BITS-1:0]         read_session_o,
     output logic                            read_second_o,
     output logic [HASH_BITS-1:0]            read_rows_o,
-    output logic [3:0]                      read_last_o,    // way it came from, one-hot; 0 for a new one
+    output logic [3:0]                      read_last_o,    // way it came from, one-hot
     input  wire logic                       place_i,
     input  wire logic [$clog2(ENTRIES)-1:0] place_entry_i,
     input  wire logic                       give_up_i,      // of place_entry_i
