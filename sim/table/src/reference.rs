@@ -191,10 +191,9 @@ impl Reference {
         if self.value(&self.first(&key)).is_some() {
             return Err(format!("session {session} got a second key that is there already: {key:x?}"));
         }
-        let before = (self.first(&key), self.bindings.get(&self.first(&key)).copied(), self.of_session(session).copied());
         self.gone(&self.first(&key));
         let Some(first) = self.owners.get(&session).copied() else {
-            return Err(format!("session {session}, which does not exist, got the second key {key:x?} {before:x?} {:?}", self.counts.cycles));
+            return Err(format!("session {session}, which does not exist, got the second key {key:x?}"));
         };
         if let Some(other) = self.seconds.insert(first, key) {
             return Err(format!("session {session} got the third key {key:x?}: it has {first:x?} and {other:x?}"));
@@ -581,7 +580,9 @@ impl Reference {
             }
             5 if ok => {
                 let first = self.owners.get(&output.host_session);
-                if output.host_session != host.from || first.and_then(|first| self.seconds.get(first)) != Some(&output.host_key) {
+                if output.host_session != host.from
+                    || first.and_then(|first| self.seconds.get(first)) != Some(&output.host_key)
+                {
                     return fail("not the second key of the session");
                 }
             }

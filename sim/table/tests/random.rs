@@ -121,7 +121,8 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
                 {
                     // Of what was just told; at times of another, or with a key that is there.
                     i.host_start = if random.chance(100) { 6 } else { 5 };
-                    i.host_session = if random.chance(50) { random.below(sessions.into()) as u32 } else { reply.session };
+                    i.host_session =
+                        if random.chance(50) { random.below(sessions.into()) as u32 } else { reply.session };
                     i.host_key = match random.below(16) {
                         0 => reply.key,
                         1 => recent[0],
@@ -135,11 +136,19 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
                     }
                 } else if random.chance(round.host) {
                     let op = random.below(24) as u8;
-                    let op = if op == 23 { 3 } else { op % 3 };
+                    // What is to get a second key has to be found first.
+                    let op = if op == 23 {
+                        3
+                    } else if round.add > random.below(1600) {
+                        0
+                    } else {
+                        op % 3
+                    };
                     i.host_start = 1 + op;
                     i.host_key = match random.below(5) {
                         0 => recent[0],
-                        1 if round.add > 0 => seconds[random.below(16) as usize],
+                        1..4 if op == 0 && round.add > 0 => recent[random.below(11) as usize],
+                        4 if round.add > 0 => seconds[random.below(16) as usize],
                         _ => any_key(&mut random, &round, space),
                     };
                     i.host_record = any_record(&mut random, &round, clocks, false).pack();
@@ -262,6 +271,25 @@ fn mixed() {
         host: 900,
         undo: random.below(60),
         add: random.below(900),
+        batches: 40,
+    });
+}
+
+/// Many sessions with two keys, which both are used; some of them under heavy traffic, some in a full table.
+#[test]
+fn two_keys() {
+    lives("two keys", 512, 2, &mut |random| Round {
+        keys: [16, 100, 400, 1000][random.below(4) as usize],
+        load: [30, 200, 600, 1024][random.below(4) as usize],
+        again: [0, 300, 700][random.below(3) as usize],
+        create: 300,
+        write: 200,
+        delete: [0, 5, 100][random.below(3) as usize],
+        tick: [0, 2, 20, 100][random.below(4) as usize],
+        life: 1 + random.below(60),
+        host: 1024,
+        undo: [0, 100][random.below(2) as usize],
+        add: 1000,
         batches: 40,
     });
 }
