@@ -137,7 +137,7 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
                 } else if random.chance(round.host) {
                     let op = random.below(24) as u8;
                     // What is to get a second key has to be found first.
-                    let op = if op == 23 {
+                    let op = if op == 23 && !random.chance(round.add) {
                         3
                     } else if round.add > random.below(1600) {
                         0
