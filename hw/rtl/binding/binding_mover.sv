@@ -186,11 +186,6 @@ module binding_mover
     binding_key_t direct_key_q[12:13];
     logic         kill_12;
 
-    // ---- 0: who goes ---------------------------------------------------------------------------------------------------------------
-    logic phase_q;
-    assign access_take_o = access_i && !phase_q && !direct_q[13] && !busy_i && !pair_step;
-    assign pick_take_o   = pick_i && !access_take_o && !busy_i && !pair_step;
-
     // ---- sessions of two keys: the steps after WATCH, counted from its cycle 3 on; the last packet that may see half of a removal is in
     //      cycle 7 in the last of them ------------------------------------------------------------------------------------------------
     localparam int unsigned PAIR_CYCLES = 21;
@@ -204,6 +199,11 @@ module binding_mover
     assign pair_step       = pair_at[2] || pair_at[4];  // FIRST, CLEAR
     assign dying_o         = dying_q;
     assign dying_session_o = pair_session_q;
+
+    // ---- 0: who goes ---------------------------------------------------------------------------------------------------------------
+    logic phase_q;
+    assign access_take_o = access_i && !phase_q && !direct_q[13] && !busy_i && !pair_step;
+    assign pick_take_o   = pick_i && !access_take_o && !busy_i && !pair_step;
 
     // Where sessions are. Steps write when they are through (12), direct writes go first on the second port.
     logic [ROW_BITS+1:0] where_2, where_unused, second_2, second_unused;
