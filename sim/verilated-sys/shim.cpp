@@ -375,7 +375,7 @@ constexpr unsigned PEEK_LATENCY = 1;
 
 template <class Core, uint32_t SESSION_BITS>
 struct Table final : hg_table {
-    static constexpr uint32_t SLOT_BITS = KEY_BITS + SESSION_BITS + 2;
+    static constexpr uint32_t SLOT_BITS = KEY_BITS + SESSION_BITS + 3;
     struct Wish {
         uint8_t valid, op, only_dead, flag;
         uint64_t record;
@@ -474,6 +474,9 @@ struct Table final : hg_table {
             out.host_ok = c.host_ok_o;
             out.host_busy = c.host_busy_o;
             out.host_full = c.host_full_o;
+            out.host_present = c.host_present_o;
+            out.host_ended = c.host_ended_o;
+            out.host_two = c.host_two_o;
             out.host_session = c.host_session_o;
             out.host_record = c.host_record_o;
             get_key(c.host_key_o, out.host_key);

@@ -71,6 +71,9 @@ typedef struct {
     uint8_t host_ok;
     uint8_t host_busy;
     uint8_t host_full;
+    uint8_t host_present;
+    uint8_t host_ended;
+    uint8_t host_two;
     uint32_t host_session;
     uint64_t host_record;
     uint32_t host_key[HGT_KEY_WORDS];
@@ -98,7 +101,7 @@ uint32_t hgt_run(hg_table *table, uint32_t cycles, const hgt_in *in, hgt_out *ou
 #define HGT_OTHER_RECORDS 5
 
 /**
- * Flips a bit of a memory, as a particle does: `word` is a row of a way, or a session. Slots are {parity, valid, session, key}, records
+ * Flips a bit of a memory, as a particle does: `word` is a row of a way, or a session. Slots are {parity, valid, second, session, key}, records
  * {parity, record}, those that others read {parity, used, record}. Returns 0, or 1 if there is no such memory, word or bit.
  */
 int hgt_upset(hg_table *table, uint32_t memory, uint32_t word, uint32_t bit);

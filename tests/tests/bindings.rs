@@ -2,7 +2,7 @@
 //! Bindings on the NIC: what packets, the host and time do to them, and what they do to packets.
 
 use hashgate_nic::{
-    Binding, BindingClocks, BindingEventKind, BindingKey, BindingRecord, BindingTable, Copied, NicError,
+    Binding, BindingClocks, BindingEventKind, BindingKey, BindingRecord, BindingTable, Copied, KeyRefusal, NicError,
 };
 use hashgate_packets::builder::{ACK, FIN, RST, SYN, Tcp, Udp, Upper};
 use hashgate_regs::defs::{BindingState, Reason, Track, Verdict};
@@ -19,6 +19,7 @@ for_each_build!(
     time_ends_bindings,
     late_errors_take_bindings_back,
     the_host_inserts_and_removes,
+    a_binding_has_two_keys,
     bindings_are_copied_to_another_nic,
     bad_bindings_are_refused,
     a_new_rule_inherits_no_bindings,
@@ -248,6 +249,64 @@ fn the_host_inserts_and_removes(build: Build) {
     assert_eq!(bench.nic.bindings(BindingTable::Connection).expect("a dump"), []);
 }
 
+/// Both keys lead to one binding, for packets and for the host, until it ends.
+fn a_binding_has_two_keys(build: Build) {
+    const TABLE: BindingTable = BindingTable::Connection;
+    let mut bench = bench(build, |_| {});
+    let record = BindingRecord { state: BindingState::HalfOpen, ..record(&bench) };
+    let expires = bench.nic.binding_clocks().after(record.state, 1000);
+    let made = bench.nic.insert_binding(TABLE, &key(4000), &BindingRecord { expires, ..record }).expect("room");
+    bench.nic.insert_binding(TABLE, &key(4001), &made.record).expect("room");
+    let refused = |bench: &mut Bench, existing: u16, new: u16, why: KeyRefusal| {
+        let error = bench.nic.add_key(TABLE, &key(existing), &key(new)).expect_err("refused");
+        assert!(matches!(error, NicError::KeyRefused { table: TABLE, why: told, .. } if told == why), "{error}");
+    };
+    refused(&mut bench, 5000, 5001, KeyRefusal::Ended);
+    refused(&mut bench, 4000, 4000, KeyRefusal::Present);
+    refused(&mut bench, 4000, 4001, KeyRefusal::Present);
+    bench.nic.add_key(TABLE, &key(4000), &key(4100)).expect("room");
+    refused(&mut bench, 4000, 4101, KeyRefusal::Two);
+    refused(&mut bench, 4100, 4101, KeyRefusal::Two);
+    refused(&mut bench, 4001, 4100, KeyRefusal::Present);
+    let mixed = BindingKey { destination: scene::VIP6.into(), ..key(4102) };
+    let error = bench.nic.add_key(TABLE, &key(4001), &mixed).expect_err("two versions");
+    assert!(error.to_string().contains("two IP versions"), "{error}");
+
+    // The host finds it by either, and once in a dump.
+    let by = |bench: &mut Bench, port| bench.nic.find_binding(TABLE, &key(port)).expect("an answer").expect("it lives");
+    assert_eq!(by(&mut bench, 4000), Binding { other: Some(key(4100)), ..made });
+    assert_eq!(by(&mut bench, 4100), Binding { key: key(4100), other: Some(key(4000)), ..made });
+    assert_eq!(by(&mut bench, 4001).other, None);
+    let dump = bench.nic.bindings(TABLE).expect("a dump");
+    let keys: std::collections::BTreeSet<_> = dump.iter().map(|binding| (binding.key, binding.other)).collect();
+    assert_eq!(dump.len(), 2);
+    assert_eq!(keys, [(key(4000), Some(key(4100))), (key(4001), None)].into());
+    assert_eq!(bench.nic.binding_counters(TABLE).used, 2);
+    let live: u32 = bench.nic.count_bindings(TABLE, None).expect("a census").iter().sum();
+    assert_eq!(live, 2, "it counts once");
+
+    // What a packet does by one key counts for the other.
+    let event = bench.unchecked_one(0, &segment(4100, ACK));
+    assert_eq!((event.reason, event.target), (Reason::Binding, Some(TARGET)));
+    assert_eq!(by(&mut bench, 4000).record.state, BindingState::Established);
+    assert_eq!(bench.unchecked_one(0, &segment(4000, ACK | FIN)).reason, Reason::Binding);
+    assert_eq!(by(&mut bench, 4100).record.state, BindingState::Closing);
+
+    // It goes to another NIC with both.
+    let clocks = bench.nic.binding_clocks();
+    let mut new = self::bench(build, |_| {});
+    let copied = new.nic.copy_bindings(TABLE, &dump, &clocks).expect("room");
+    assert_eq!(copied, Copied { made: 2, ..Copied::default() });
+    assert_eq!(by(&mut new, 4100).other, Some(key(4000)));
+
+    assert!(bench.nic.remove_binding(TABLE, &key(4100)).expect("an answer"));
+    for port in [4000, 4100] {
+        assert_eq!(bench.nic.find_binding(TABLE, &key(port)).expect("an answer"), None, "port {port}");
+        assert_eq!(bench.unchecked_one(0, &segment(port, ACK)).reason, Reason::Map);
+    }
+    assert_eq!(bench.nic.bindings(TABLE).expect("a dump").len(), 1);
+}
+
 /// A bucket of UDP moves from one NIC to another: flows that run stay, others are the new owner's.
 fn bindings_are_copied_to_another_nic(build: Build) {
     let mut old = bench(build, |_| {});
@@ -273,7 +332,7 @@ fn bindings_are_copied_to_another_nic(build: Build) {
     let copied = new.nic.copy_bindings(BindingTable::Connection, &dump[2..], &theirs).expect("room");
     assert_eq!(copied, Copied { made: 1, ..Copied::default() });
     let copied = new.nic.copy_bindings(BindingTable::Connection, &dump, &theirs).expect("room");
-    assert_eq!(copied, Copied { made: 1, present: 1, ended: 1, refused: 0 });
+    assert_eq!(copied, Copied { made: 1, present: 1, ended: 1, ..Copied::default() });
 
     let ours = new.nic.binding_clocks();
     let here = new.nic.find_binding(BindingTable::Connection, &dump[0].key).expect("an answer").expect("it is copied");
@@ -436,8 +495,8 @@ fn a_full_table_refuses_and_keeps(build: Build) {
     // Some may find room again, when keys have moved.
     let used = bench.nic.binding_counters(BindingTable::Connection).used;
     let others: Vec<_> = (0..30)
-        .map(|n| Binding { session: n, key: key(40_000 + n), record })
-        .chain([Binding { session: 30, key: dump[0].key, record }])
+        .map(|n| Binding { session: n, key: key(40_000 + n), other: None, record })
+        .chain([Binding { session: 30, key: dump[0].key, other: None, record }])
         .collect();
     let clocks = bench.nic.binding_clocks();
     let copied = bench.nic.copy_bindings(BindingTable::Connection, &others, &clocks).expect("an answer");

@@ -71,10 +71,33 @@ pub struct BindingRecord {
 pub struct Binding {
     /// Its number in the table, which it keeps while it lives.
     pub session: u16,
-    /// Its key.
+    /// Its key. In answers to a look-up by the second key, that; else the first.
     pub key: BindingKey,
+    /// The other key that leads to it, if it has two and the NIC was asked for it: by [`Nic::find_binding`] and [`Nic::bindings`].
+    pub other: Option<BindingKey>,
     /// What it says.
     pub record: BindingRecord,
+}
+
+/// Why a session gets no second key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRefusal {
+    /// There is no live binding under the key that it has.
+    Ended,
+    /// It has two keys.
+    Two,
+    /// A live binding has the key already, this one or another.
+    Present,
+}
+
+impl std::fmt::Display for KeyRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            KeyRefusal::Ended => "no live binding has its first key: make one first",
+            KeyRefusal::Two => "it has two keys already: remove the binding and make it anew",
+            KeyRefusal::Present => "a live binding has this key already: remove that first",
+        })
+    }
 }
 
 /// What happened to a binding.
@@ -150,6 +173,8 @@ pub struct Copied {
     pub ended: usize,
     /// There was no room.
     pub refused: usize,
+    /// They are here, but their second key found no room or is that of another.
+    pub without_second: usize,
 }
 
 /// Whether bindings in `state` go by the fast clock.
@@ -160,7 +185,7 @@ fn is_fast(state: BindingState) -> bool {
 /// Counters of a binding table since the reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BindingCounters {
-    /// Keys in the table, those of ended bindings that are not cleared away yet included.
+    /// Bindings in the table, ended ones that are not cleared away yet included. One with two keys counts once.
     pub used: u32,
     /// Keys in the stash.
     pub stash: u32,
@@ -185,13 +210,20 @@ enum Operation {
     Insert = 1,
     Remove = 2,
     Next = 3,
+    Add = 4,
+    Second = 5,
 }
 
 /// How an operation ended.
 enum Outcome {
-    Ok,
+    /// It was done; and whether the binding has two keys, if it was found.
+    Ok {
+        two: bool,
+    },
     No,
     Full,
+    /// Of [`Operation::Add`].
+    Refused(KeyRefusal),
 }
 
 impl BindingKey {
@@ -258,7 +290,7 @@ impl BindingEvent {
                 _ => BindingEventKind::Refused,
             },
             renewed: words[1] >> 2 & 1 == 1,
-            binding: Binding { session: words[3] as u16, key: BindingKey::from_words(&key), record },
+            binding: Binding { session: words[3] as u16, key: BindingKey::from_words(&key), other: None, record },
         })
     }
 }
@@ -294,8 +326,55 @@ impl Nic {
     /// [`NicError::Timeout`] if the NIC fails.
     pub fn find_binding(&mut self, table: BindingTable, key: &BindingKey) -> Result<Option<Binding>, NicError> {
         self.write_key(key)?;
-        match self.operate(table, Operation::Find)? {
-            Outcome::Ok => self.read_binding().map(Some),
+        let Outcome::Ok { two } = self.operate(table, Operation::Find)? else { return Ok(None) };
+        let found = self.read_binding()?;
+        if !two {
+            return Ok(Some(found));
+        }
+        // Between the questions the session may end and be made anew under other keys.
+        let Some(second) = self.second_key(table, found.session)? else { return Ok(Some(found)) };
+        if second != *key {
+            return Ok(Some(Binding { other: Some(second), ..found }));
+        }
+        self.registers().set_bind_session(found.session);
+        let first = match self.operate(table, Operation::Next)? {
+            Outcome::Ok { .. } => Some(self.read_binding()?).filter(|binding| binding.session == found.session),
+            _ => None,
+        };
+        Ok(Some(Binding { other: first.map(|binding| binding.key), ..found }))
+    }
+
+    /// Gives the binding under `existing` a second key, for example that of its replies if their addresses are rewritten:
+    /// packets find, decide and refresh it by either from then on. `existing` may be the first or the only key. The
+    /// keys end together; what is made anew under one of them by a packet before the NIC has cleared it away
+    /// keeps both.
+    ///
+    /// # Errors
+    /// [`NicError::KeyRefused`] if there is no live binding under `existing` any more, if it has two keys, or if `new` is a key of a
+    /// live one; [`NicError::BindingsFull`] if there is no room; nothing has changed then. Others as for [`Nic::find_binding`].
+    pub fn add_key(&mut self, table: BindingTable, existing: &BindingKey, new: &BindingKey) -> Result<(), NicError> {
+        let refuse = |why: KeyRefusal| Err(NicError::KeyRefused { table, key: Box::new(*new), why });
+        self.check_versions(new)?;
+        self.write_key(existing)?;
+        if !matches!(self.operate(table, Operation::Find)?, Outcome::Ok { .. }) {
+            return refuse(KeyRefusal::Ended);
+        }
+        // The NIC refuses a session that ended since, so that its number cannot have become that of another.
+        self.write_key(new)?;
+        match self.operate(table, Operation::Add)? {
+            Outcome::Ok { .. } => Ok(()),
+            Outcome::Full => Err(NicError::BindingsFull { table }),
+            Outcome::Refused(why) => refuse(why),
+            Outcome::No => Err(NicError::Binding("the NIC refused a second key and gave no reason".into())),
+        }
+    }
+
+    /// The second key of a session, if it lives and has one.
+    fn second_key(&mut self, table: BindingTable, session: u16) -> Result<Option<BindingKey>, NicError> {
+        self.end_operation(WALK_POLLS)?;
+        self.registers().set_bind_session(session);
+        match self.operate(table, Operation::Second)? {
+            Outcome::Ok { .. } => Ok(Some(self.read_binding()?.key)),
             _ => Ok(None),
         }
     }
@@ -314,8 +393,10 @@ impl Nic {
         record: &BindingRecord,
     ) -> Result<Binding, NicError> {
         match self.insert(table, key, record)? {
-            Outcome::Ok => self.read_binding(),
-            Outcome::No => Err(NicError::Binding(format!("there is a binding of {key:?} already: remove it first"))),
+            Outcome::Ok { .. } => self.read_binding(),
+            Outcome::No | Outcome::Refused(_) => {
+                Err(NicError::Binding(format!("there is a binding of {key:?} already: remove it first")))
+            }
             Outcome::Full => Err(NicError::BindingsFull { table }),
         }
     }
@@ -335,7 +416,7 @@ impl Nic {
     ) -> Result<Copied, NicError> {
         let mut copied = Copied::default();
         let ours = self.binding_clocks();
-        for Binding { key, record, .. } in bindings {
+        for Binding { key, other, record, .. } in bindings {
             let expires = theirs.left(record).map(|left| {
                 let left_ns = u64::from(left) * theirs.tick_ns(record.state);
                 let ticks = left_ns.div_ceil(ours.tick_ns(record.state)).min(u64::from(Timeouts::MAX)) as u16;
@@ -347,11 +428,20 @@ impl Nic {
                 copied.ended += 1;
                 continue;
             };
-            *match self.insert(table, key, &record)? {
-                Outcome::Ok => &mut copied.made,
-                Outcome::No => &mut copied.present,
+            let outcome = self.insert(table, key, &record)?;
+            let made = matches!(outcome, Outcome::Ok { .. });
+            *match outcome {
+                Outcome::Ok { .. } => &mut copied.made,
+                Outcome::No | Outcome::Refused(_) => &mut copied.present,
                 Outcome::Full => &mut copied.refused,
             } += 1;
+            if let (true, Some(other)) = (made, other) {
+                match self.add_key(table, key, other) {
+                    Ok(()) => {}
+                    Err(NicError::KeyRefused { .. } | NicError::BindingsFull { .. }) => copied.without_second += 1,
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(copied)
     }
@@ -367,16 +457,16 @@ impl Nic {
         self.operate(table, Operation::Insert)
     }
 
-    /// Ends a binding; `false` if there is none with this key.
+    /// Ends a binding with all its keys, by any of them; `false` if there is none with this key.
     ///
     /// # Errors
     /// As for [`Nic::find_binding`].
     pub fn remove_binding(&mut self, table: BindingTable, key: &BindingKey) -> Result<bool, NicError> {
         self.write_key(key)?;
-        Ok(matches!(self.operate(table, Operation::Remove)?, Outcome::Ok))
+        Ok(matches!(self.operate(table, Operation::Remove)?, Outcome::Ok { .. }))
     }
 
-    /// All bindings of a table that live during the whole call, each once, by session; those that come or go meanwhile
+    /// All bindings of a table that live during the whole call, each once with its keys, by session; those that come or go meanwhile
     /// may be among them. Packets are not held up.
     ///
     /// # Errors
@@ -393,7 +483,11 @@ impl Nic {
             self.end_operation(WALK_POLLS)?;
             self.registers().set_bind_session(from);
             match self.operate(table, Operation::Next)? {
-                Outcome::Ok => found.push(self.read_binding()?),
+                Outcome::Ok { two } => {
+                    let binding = self.read_binding()?;
+                    let other = if two { self.second_key(table, binding.session)? } else { None };
+                    found.push(Binding { other, ..binding });
+                }
                 _ => return Ok(found),
             }
             let session = found.last().map_or(0, |binding| binding.session);
@@ -580,13 +674,18 @@ impl Nic {
         Ok(())
     }
 
-    fn write_key(&self, key: &BindingKey) -> Result<(), NicError> {
-        // One that was given up on may still be at work: a command meanwhile is ignored, and what it finds is put over the key.
-        self.end_operation(WALK_POLLS)?;
+    fn check_versions(&self, key: &BindingKey) -> Result<(), NicError> {
         if key.source.is_ipv6() != key.destination.is_ipv6() {
             let text = format!("the key has addresses of two IP versions: {} and {}", key.source, key.destination);
             return Err(NicError::Binding(text));
         }
+        Ok(())
+    }
+
+    fn write_key(&self, key: &BindingKey) -> Result<(), NicError> {
+        // One that was given up on may still be at work: a command meanwhile is ignored, and what it finds is put over the key.
+        self.end_operation(WALK_POLLS)?;
+        self.check_versions(key)?;
         for (n, word) in key.words().into_iter().enumerate() {
             self.registers().set_bind_key(n, word);
         }
@@ -605,7 +704,7 @@ impl Nic {
             expires: registers.bind_record2(),
             fresh: record0.fresh,
         };
-        Ok(Binding { session: registers.bind_session(), key: BindingKey::from_words(&words), record })
+        Ok(Binding { session: registers.bind_session(), key: BindingKey::from_words(&words), other: None, record })
     }
 
     /// Starts an operation and waits for its end; asks again while packets with the key are under way.
@@ -615,9 +714,12 @@ impl Nic {
             let affinity = table == BindingTable::Affinity;
             self.registers().set_bind_command(BindCommand { op: operation as u8, affinity });
             match self.end_operation(limit)? {
-                status if status.ok => return Ok(Outcome::Ok),
+                status if status.ok => return Ok(Outcome::Ok { two: status.two }),
                 status if status.full => return Ok(Outcome::Full),
                 status if status.again => {}
+                status if status.present => return Ok(Outcome::Refused(KeyRefusal::Present)),
+                status if status.ended => return Ok(Outcome::Refused(KeyRefusal::Ended)),
+                status if status.two => return Ok(Outcome::Refused(KeyRefusal::Two)),
                 _ => return Ok(Outcome::No),
             }
         }

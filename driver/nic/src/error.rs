@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can go wrong with a NIC.
 
-use crate::{BindingTable, BulkError};
+use crate::{BindingKey, BindingTable, BulkError, KeyRefusal};
 use hashgate_device::DeviceError;
 use hashgate_regs::defs::{Table, UnknownValue};
 use hashgate_tables::{Mac, TableError};
@@ -139,6 +139,16 @@ pub enum NicError {
     BindingsFull {
         /// Which table.
         table: BindingTable,
+    },
+    /// A session gets no second key.
+    #[error("no second key {key:?} for a binding of the {table:?} table: {why}")]
+    KeyRefused {
+        /// Which table.
+        table: BindingTable,
+        /// The key that it was to get.
+        key: Box<BindingKey>,
+        /// What is in the way.
+        why: KeyRefusal,
     },
     /// A rule is new, but the number had another rule before.
     #[error(

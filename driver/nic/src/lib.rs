@@ -22,7 +22,7 @@ mod pack;
 
 pub use bindings::{
     Binding, BindingClocks, BindingCounters, BindingEvent, BindingEventKind, BindingKey, BindingRecord, BindingTable,
-    Copied, EVENT_WORDS,
+    Copied, EVENT_WORDS, KeyRefusal,
 };
 pub use bulk::{BulkError, BulkMover};
 pub use counters::{Count, Counters, HostTxCounters, PortCounters};

@@ -488,7 +488,9 @@ impl BindTicks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BindCommand {
     /// 0 find the binding of the key; 1 insert it with the record; 2 remove it; 3 find the first live binding whose
-    /// session is BIND_SESSION or higher.
+    /// session is BIND_SESSION or higher; 4 give the live binding whose session is BIND_SESSION the key as its second
+    /// one, if that session was what the last operation of this table told; 5 find the second key of the live binding
+    /// whose session is BIND_SESSION.
     pub op: u8,
     /// 0 connection table, 1 affinity table.
     pub affinity: bool,
@@ -497,12 +499,12 @@ pub struct BindCommand {
 impl BindCommand {
     /// From the bits of the register; reserved bits are ignored.
     pub const fn from_bits(bits: u32) -> Self {
-        Self { op: (bits & 0x3) as u8, affinity: bits & 0x10 != 0 }
+        Self { op: (bits & 0x7) as u8, affinity: bits & 0x10 != 0 }
     }
 
     /// The bits of the register. Bits of a value beyond the width of its field are cut.
     pub const fn bits(self) -> u32 {
-        (self.op as u32 & 0x3) | ((self.affinity as u32) << 4)
+        (self.op as u32 & 0x7) | ((self.affinity as u32) << 4)
     }
 }
 
@@ -513,21 +515,43 @@ pub struct BindStatus {
     pub busy: bool,
     /// It succeeded. Else: there is no such binding; or, of an insert, there is one already.
     pub ok: bool,
-    /// Packets with this key were under way; nothing was done, ask again.
+    /// Packets with this key were under way, or a key of the binding was on its way to another place; nothing was done,
+    /// ask again.
     pub again: bool,
-    /// An insert found no free session or no room in the stash.
+    /// An insert or a second key found no free session or no room in the stash.
     pub full: bool,
+    /// A second key was refused: a live binding has this key already.
+    pub present: bool,
+    /// A second key was refused: the session is not live, was not what the last operation told, or has been removed
+    /// since.
+    pub ended: bool,
+    /// The binding that was found, or that refused a second key, has two keys.
+    pub two: bool,
 }
 
 impl BindStatus {
     /// From the bits of the register; reserved bits are ignored.
     pub const fn from_bits(bits: u32) -> Self {
-        Self { busy: bits & 0x1 != 0, ok: bits & 0x2 != 0, again: bits & 0x4 != 0, full: bits & 0x8 != 0 }
+        Self {
+            busy: bits & 0x1 != 0,
+            ok: bits & 0x2 != 0,
+            again: bits & 0x4 != 0,
+            full: bits & 0x8 != 0,
+            present: bits & 0x10 != 0,
+            ended: bits & 0x20 != 0,
+            two: bits & 0x40 != 0,
+        }
     }
 
     /// The bits of the register. Bits of a value beyond the width of its field are cut.
     pub const fn bits(self) -> u32 {
-        self.busy as u32 | ((self.ok as u32) << 1) | ((self.again as u32) << 2) | ((self.full as u32) << 3)
+        self.busy as u32
+            | ((self.ok as u32) << 1)
+            | ((self.again as u32) << 2)
+            | ((self.full as u32) << 3)
+            | ((self.present as u32) << 4)
+            | ((self.ended as u32) << 5)
+            | ((self.two as u32) << 6)
     }
 }
 
@@ -1370,9 +1394,10 @@ impl<IO: RegisterIo> Registers<IO> {
         self.io.read32(offset::BIND_CENSUS_STATUS) & 1 != 0
     }
 
-    /// Reads BINDING.USED: Keys in the table, those of bindings that have ended but are not cleared away yet included.
+    /// Reads BINDING.USED: Bindings in the table, those that have ended but are not cleared away yet included. One with
+    /// two keys counts once.
     ///
-    /// Keys.
+    /// Bindings.
     ///
     /// # Panics
     /// If `index` is not below 2.

@@ -38,7 +38,7 @@ module binding_sweep
     input  wire logic                           result_match_i,
     input  wire logic                           result_near_i,
     input  wire logic                           result_done_i,
-    input  wire logic [ROW_BITS-1:0]            result_row_i,
+    input  wire logic                           result_own_i,
     input  wire logic                           result_fresh_i
 );
     // Nobody drives these: any value in any cycle.

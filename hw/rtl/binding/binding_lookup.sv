@@ -7,6 +7,10 @@
 // Forward a packet sees what every packet before it has done. What was done ten or more cycles before is in the memories. For the rest
 //         each key is compared with those of the nine cycles before it, and the record that such a packet wrote is taken over as it
 //         passes, the newest last; the one of the cycle before comes in cycle 10, behind one multiplexer.
+//         Where two keys share a session: a key found in memory has its record from there, with all that was written six or more cycles
+//         before, and takes over what packets of the last five cycles wrote that found the same session in memory. A key that is
+//         not found there yet is new, and its session has no other.
+// Dying   a session of two keys goes from two slots, not in one cycle: a packet that found it in between (`dying_i` in its cycle 7) misses.
 // Live    by the clocks of the cycle before; a record written in the cycle before is live unless FREE.
 // Parity  a way whose word has wrong parity misses; a record with wrong parity is FREE. `parity_o` is a pulse for each such packet.
 `resetall
@@ -46,9 +50,11 @@ module binding_lookup
     input  wire logic                           flag_i,
     input  wire logic                           can_create_i,
     input  wire logic [$clog2(SESSIONS)-1:0]    new_session_i,
-    // slots: rows of all ways in cycle 2, words {parity, valid, session, key} in cycle 4
+    // slots: rows of all ways in cycle 2, words {parity, valid, second, session, key} in cycle 4
     output logic [3:0][ROW_BITS-1:0]            slot_rows_o,
-    input  wire logic [3:0][BINDING_KEY_BITS+$clog2(SESSIONS)+1:0] slot_words_i,
+    input  wire logic [3:0][BINDING_KEY_BITS+$clog2(SESSIONS)+2:0] slot_words_i,
+    input  wire logic                           dying_i,
+    input  wire logic [$clog2(SESSIONS)-1:0]    dying_session_i,
     // stash: key in cycle 2, answer in cycle 6
     output binding_key_t                        stash_key_o,
     input  wire logic                           stash_hit_i,
@@ -75,10 +81,11 @@ module binding_lookup
 );
     localparam int unsigned SESSION_BITS = $clog2(SESSIONS);
     localparam int unsigned KEY_BITS = BINDING_KEY_BITS;
-    localparam int unsigned WORD_BITS = KEY_BITS + SESSION_BITS + 2;
+    localparam int unsigned WORD_BITS = KEY_BITS + SESSION_BITS + 3;
     localparam int unsigned KEY_GROUPS = (KEY_BITS + 17) / 18;
     localparam int unsigned WORD_GROUPS = (WORD_BITS + 17) / 18;
     localparam int unsigned WINDOW = 9;  // cycles back that are forwarded
+    localparam int unsigned SHARED = 5;  // of those, cycles back in which a record was written that is not read from memory
     typedef logic [SESSION_BITS-1:0] session_t;
     typedef logic [3:0][ROW_BITS-1:0] rows_t;
 
@@ -139,17 +146,18 @@ module binding_lookup
         read_session_o = stash_session_i & {SESSION_BITS{stash_hit_i}};
         for (int w = 0; w < 4; w++) read_session_o |= session_6[w] & {SESSION_BITS{way_hit[w]}};
     end
-    logic     present_7, present_8, present_9, slot_bad_7, slot_bad_8, parity_q;
-    session_t session_7, session_8, session_9;
+    logic           slot_bad_7, slot_bad_8, parity_q;
+    logic [12:7]    present_q;
+    session_t       found_q[7:12];
+    logic [SHARED:1] same_session_7;  // as a packet ahead
+    always_comb for (int n = 1; n <= SHARED; n++) same_session_7[n] = present_q[7] && present_q[7+n] && found_q[7] == found_q[7+n];
     always_ff @(posedge clk) begin
-        present_7  <= (|way_hit) || (stash_hit_i && valid_q[6] && !busy_i);
-        session_7  <= read_session_o;
+        present_q  <= {present_q[11:8], present_q[7] && !(dying_i && found_q[7] == dying_session_i),
+                       (|way_hit) || (stash_hit_i && valid_q[6] && !busy_i)};
+        found_q[7] <= read_session_o;
+        for (int i = 8; i <= 12; i++) found_q[i] <= found_q[i-1];
         slot_bad_7 <= |bad_6 && valid_q[6] && !busy_i;
-        present_8  <= present_7;
-        session_8  <= session_7;
         slot_bad_8 <= slot_bad_7;
-        present_9  <= present_8;
-        session_9  <= session_8;
     end
 
     // ---- record: 8 parity -----------------------------------------------------------------------------------------------------
@@ -161,11 +169,11 @@ module binding_lookup
     always_ff @(posedge clk) begin
         record_9 <= record_8;
         if (record_bad_8) record_9.state <= BINDING_FREE;
-        parity_q <= slot_bad_8 || (present_8 && record_bad_8);
+        parity_q <= slot_bad_8 || (present_q[8] && record_bad_8);
     end
     assign parity_o = parity_q;
 
-    // ---- who ahead has the same key: same_N[n], packet in cycle N, n cycles behind the other ----------------------------------------
+    // ---- who ahead has the same key, from cycle 8 on or the same session: same_N[n], packet in cycle N, n cycles behind the other ----------------------------------------
     logic [WINDOW:1][KEY_GROUPS-1:0] same_key_2;
     logic [WINDOW:1]                 same_valid_2;
     logic [WINDOW:1]                 same_q[3:10];
@@ -178,6 +186,7 @@ module binding_lookup
             same_q[3][n]    <= same_valid_2[n] && &same_key_2[n];
         end
         for (int i = 4; i <= 10; i++) same_q[i] <= same_q[i-1];
+        same_q[8][SHARED:1] <= same_q[7][SHARED:1] | same_session_7;
     end
 
     // ---- outcomes: what the packets in cycle 11, 12, 13 have written ---------------------------------------------------------------
@@ -198,9 +207,10 @@ module binding_lookup
         outcome_13 <= outcome_12;
         taken_5 <= newer(same_q[4][7], outcome_11, newer(same_q[4][8], outcome_12, newer(same_q[4][9], outcome_13, '0)));
         taken_6 <= newer(same_q[5][6], outcome_11, taken_5);
-        taken_7 <= newer(same_q[6][5], outcome_11, taken_6);
-        taken_8 <= newer(same_q[7][4], outcome_11, taken_7);
-        taken_9 <= newer(same_q[8][3], outcome_11, taken_8);
+        taken_7 <= taken_6;
+        taken_8 <= taken_7;
+        if (present_q[7]) taken_8.wrote <= 1'b0;  // it is in the memory that was read
+        taken_9 <= newer(same_q[8][3], outcome_11, newer(same_q[8][4], outcome_12, newer(same_q[8][5], outcome_13, taken_8)));
         if (rst) begin
             outcome_12.wrote <= 1'b0;
             outcome_13.wrote <= 1'b0;
@@ -216,10 +226,10 @@ module binding_lookup
     assign older_9   = newer(same_q[9][2], outcome_11, taken_9);
     assign base_next = older_9.wrote ? older_9.record : record_9;
     always_ff @(posedge clk) begin
-        present_10   <= older_9.wrote || present_9;
-        session_10   <= older_9.wrote ? older_9.session : session_9;
+        present_10   <= older_9.wrote || present_q[9];
+        session_10   <= older_9.wrote ? older_9.session : found_q[9];
         record_10    <= base_next;
-        live_10      <= (older_9.wrote || present_9) && binding_live(base_next.state, base_next.expires, fast_now_i, slow_now_i);
+        live_10      <= (older_9.wrote || present_q[9]) && binding_live(base_next.state, base_next.expires, fast_now_i, slow_now_i);
         flag_10      <= older_9.wrote ? older_9.flag : peek_flag_i;
     end
 

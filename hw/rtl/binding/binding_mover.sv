@@ -7,7 +7,7 @@
 // Steps    a pipeline that takes one step a cycle. MOVE brings a stash entry into an empty slot (cycle 5), or swaps it with the
 //          occupant of a way that it did not come from (read in cycle 5, written in cycle 12) if none of the four is empty, or gives up for now. The other steps (`access_*`)
 //          begin in every second cycle at most, and answer in cycle 12 (`result_*`).
-//            REMOVE  clears the slot if it holds the session, its record meets the condition of the source, and the row is quiet.
+//            REMOVE  clears the slot if it holds the session, its record (of the host: its key) meets the condition of the source, and the row is quiet.
 //            READ    the word of a slot and the record of its session. PEEK: the same of a stash entry. HASH: rows of `host_key_i`.
 //          A step that wants a slot in which an older step or a direct write is at work is refused.
 // Order    a way's second port has one user a cycle: the swap of cycle 12 is known first, then the direct write, then the step of
@@ -15,7 +15,13 @@
 //          misses a key that moves.
 // Quiet    no packet in flight has read, or reads, a slot of that row of way 0 since it could have decided on the record: cycles
 //          2 .. 15 of the packets' way at the edge of the write.
-// Where    `where` holds way and row of each session that is in a slot; of the others, anything. Whoever uses it checks the slot.
+// Where    `where` holds way and row of the first key of each session, if that is in a slot, and `second` those of the second key; of
+//          others, anything. Whoever uses it checks the slot. `paired` tells whether a session has two keys: PAIR sets it, the
+//          removal clears it. It is kept twice; one bit of it wrong counts as two keys, so the worst is a session that nothing removes.
+// Two keys a REMOVE of a session with two keys (`access_where_i` only) goes through as three steps, at cycles 0, 4 and 6 of it: WATCH finds the
+//          slot of the second key in order and its row quiet, and holds it; FIRST decides as for a session of one key, if WATCH was
+//          content, clears the slot of the first key, and answers; CLEAR clears that of the second two cycles later, and the session is free.
+//          Packets that find the second key in between miss (`dying_*`). One such REMOVE at a time, 24 cycles each: another is refused.
 // Upset    what is occupied is kept twice; a slot with one flag wrong counts as occupied (and is lost if it is empty). A word with
 //          wrong parity is not moved; REMOVE clears it when its session's record is dead, without waiting for quiet. A record with
 //          wrong parity is dead; the report of its removal has what is left of it. `parity_o` is a pulse for each word or record read.
@@ -48,6 +54,7 @@ module binding_mover
     output logic [$clog2(STASH)-1:0]            read_entry_o,
     input  wire binding_key_t                   read_key_i,
     input  wire logic [$clog2(SESSIONS)-1:0]    read_session_i,
+    input  wire logic                           read_second_i,
     input  wire logic [3:0][ROW_BITS-1:0]       read_rows_i,
     input  wire logic [3:0]                     read_last_i,
     input  wire logic [STASH-1:0]               stash_valid_i,
@@ -60,6 +67,7 @@ module binding_mover
     output logic [$clog2(STASH)-1:0]            swap_entry_o,
     output binding_key_t                        swap_key_o,
     output logic [$clog2(SESSIONS)-1:0]         swap_session_o,
+    output logic                                swap_second_o,
     output logic [3:0][ROW_BITS-1:0]            swap_rows_o,
     output logic [3:0]                          swap_last_o,
     // direct: rows in cycle 9 of the packets' way, key in cycle 11
@@ -77,11 +85,14 @@ module binding_mover
     // rows of way 0 of packets in cycle 1 .. 12
     input  wire logic [12:1]                    row_valid_i,
     input  wire logic [12:1][ROW_BITS-1:0]      row_zero_i,
-    // slots, second port: words {parity, valid, session, key}, read data two cycles later
+    // what packets must not find any more
+    output logic                                dying_o,
+    output logic [$clog2(SESSIONS)-1:0]         dying_session_o,
+    // slots, second port: words {parity, valid, second, session, key}, read data two cycles later
     output logic [3:0]                          slot_write_o,
     output logic [3:0][ROW_BITS-1:0]            slot_row_o,
-    output logic [3:0][BINDING_KEY_BITS+$clog2(SESSIONS)+1:0] slot_word_o,
-    input  wire logic [3:0][BINDING_KEY_BITS+$clog2(SESSIONS)+1:0] slot_word_i,
+    output logic [3:0][BINDING_KEY_BITS+$clog2(SESSIONS)+2:0] slot_word_o,
+    input  wire logic [3:0][BINDING_KEY_BITS+$clog2(SESSIONS)+2:0] slot_word_i,
     // records: session in cycle 8, {parity, used, record} in cycle 10; mark as not used in cycle 13
     output logic                                record_read_o,
     output logic [$clog2(SESSIONS)-1:0]         record_session_o,
@@ -94,6 +105,7 @@ module binding_mover
     input  wire step_e                          access_step_i,
     input  wire source_e                        access_source_i,
     input  wire logic                           access_where_i,  // way and row from `where`, else as given
+    input  wire logic                           access_second_i, // from `second`
     input  wire logic [1:0]                     access_way_i,
     input  wire logic [ROW_BITS-1:0]            access_row_i,    // undo: row of way 0 of the key
     input  wire logic [$clog2(SESSIONS)-1:0]    access_session_i,
@@ -104,8 +116,9 @@ module binding_mover
     output source_e                             result_source_o,
     output logic                                result_refused_o,
     output logic                                result_valid_o,  // slot or entry holds a key, with right parity
-    output logic                                result_match_o,  // it is that of the session asked for
+    output logic                                result_match_o,  // it is the key asked for of the session asked for
     output logic                                result_same_o,   // it is the host's key
+    output logic                                result_paired_o, // the session asked for has two keys
     output logic                                result_near_o,   // the row was not quiet
     output logic                                result_done_o,   // removed
     output logic                                result_live_o,
@@ -115,13 +128,14 @@ module binding_mover
     output logic [$clog2(SESSIONS)-1:0]         result_session_o,
     output binding_record_t                     result_record_o,
     output logic [3:0][ROW_BITS-1:0]            result_rows_o,
+    output logic                                result_own_o,    // undo: the row is that of a key of the session
     output logic [$clog2(SESSIONS)-1:0]         result_asked_o,  // session asked for
     output logic                                parity_o
 );
     localparam int unsigned SESSION_BITS = $clog2(SESSIONS);
     localparam int unsigned ENTRY_BITS = $clog2(STASH);
     localparam int unsigned KEY_BITS = BINDING_KEY_BITS;
-    localparam int unsigned WORD_BITS = KEY_BITS + SESSION_BITS + 2;
+    localparam int unsigned WORD_BITS = KEY_BITS + SESSION_BITS + 3;
     localparam int unsigned KEY_GROUPS = (KEY_BITS + 17) / 18;
     localparam int unsigned WORD_GROUPS = (WORD_BITS + 17) / 18;
     typedef logic [SESSION_BITS-1:0] session_t;
@@ -132,6 +146,7 @@ module binding_mover
     typedef struct packed {
         logic         parity;  // even over all
         logic         valid;
+        logic         second;  // key of its session
         session_t     session;
         binding_key_t key;
     } word_t;
@@ -152,6 +167,9 @@ module binding_mover
     entry_t      entry_q[1:12];
     session_t    session_q[1:12];  // MOVE, PEEK: of the entry, from 2 on; else the one asked for
     binding_key_t key_q[2:12];     // MOVE, PEEK: of the entry
+    part_e       part_q[1:12];
+    logic [12:2] second_q;         // MOVE: of the entry, else the key asked for is the second
+    logic [12:3] paired_q;         // the session asked for has two keys
     ways_t       way_q[5:12];      // chosen or given
     row_t        row_q[5:12];
     logic [12:5] lock_q;           // at work on that slot
@@ -168,13 +186,29 @@ module binding_mover
     binding_key_t direct_key_q[12:13];
     logic         kill_12;
 
+    // ---- sessions of two keys: the steps after WATCH, counted from its cycle 3 on; the last packet that may see half of a removal is in
+    //      cycle 7 in the last of them ------------------------------------------------------------------------------------------------
+    localparam int unsigned PAIR_CYCLES = 21;
+    logic [PAIR_CYCLES:1] pair_at;
+    logic       pair_q, pair_void_q, watched_q, pair_own_q, pair_same_q, dying_q, removed_13;
+    session_t   pair_session_q;
+    source_e    pair_source_q;
+    row_t       pair_undo_q;
+    logic [1:0][ROW_BITS+1:0] pair_place_q;
+    logic       watch_2, pair_step;
+    assign pair_step       = pair_at[2] || pair_at[4];  // FIRST, CLEAR
+    assign dying_o         = dying_q;
+    assign dying_session_o = pair_session_q;
+
     // ---- 0: who goes ---------------------------------------------------------------------------------------------------------------
     logic phase_q;
-    assign access_take_o = access_i && !phase_q && !direct_q[13] && !busy_i;
-    assign pick_take_o   = pick_i && !access_take_o && !busy_i;
+    assign access_take_o = access_i && !phase_q && !direct_q[13] && !busy_i && !pair_step;
+    assign pick_take_o   = pick_i && !access_take_o && !busy_i && !pair_step;
 
     // Where sessions are. Steps write when they are through (12), direct writes go first on the second port.
-    logic [ROW_BITS+1:0] where_2, where_unused;
+    logic [ROW_BITS+1:0] where_2, where_unused, second_2, second_unused;
+    logic [1:0]          paired_2;
+    logic                clear_12;
     logic                landed_12;
     logic [1:0]          landed_way;
     function automatic logic [1:0] binary(input ways_t way);
@@ -182,13 +216,28 @@ module binding_mover
         for (int i = 0; i < 4; i++) if (way[i]) binary |= 2'(i);
     endfunction
     assign landed_way = binary(way_q[12]);
+    session_t where_session;
+    assign where_session = direct_q[13] ? direct_session_q[13] : access_session_i;
     binding_ram2 #(.WIDTH(ROW_BITS + 2), .DEPTH(SESSIONS)) u_where (
-        .clk, .a_write_i(landed_12), .a_address_i(session_q[12]), .a_data_i({landed_way, row_q[12]}), .a_data_o(where_unused),
-        .b_write_i(direct_q[13]), .b_address_i(direct_q[13] ? direct_session_q[13] : access_session_i),
-        .b_data_i({binary(direct_way_q[13]), direct_row_q[13]}), .b_data_o(where_2));
+        .clk, .a_write_i(landed_12 && !second_q[12]), .a_address_i(session_q[12]), .a_data_i({landed_way, row_q[12]}), .a_data_o(where_unused),
+        .b_write_i(direct_q[13]), .b_address_i(where_session), .b_data_i({binary(direct_way_q[13]), direct_row_q[13]}), .b_data_o(where_2));
+    binding_ram2 #(.WIDTH(ROW_BITS + 2), .DEPTH(SESSIONS)) u_second (
+        .clk, .a_write_i(landed_12 && second_q[12]), .a_address_i(session_q[12]), .a_data_i({landed_way, row_q[12]}), .a_data_o(second_unused),
+        .b_write_i(1'b0), .b_address_i(where_session), .b_data_i('0), .b_data_o(second_2));
+    // Four banks, cleared side by side.
+    logic [3:0][1:0] paired_banks, paired_unused;
+    for (genvar b = 0; b < 4; b++) begin : gen_bank
+        binding_ram2 #(.WIDTH(2), .DEPTH(SESSIONS / 4)) u_paired (
+            .clk, .a_write_i(clear_i || (clear_12 && session_q[12][1:0] == 2'(b))),
+            .a_address_i(clear_i ? clear_row_i : session_q[12][SESSION_BITS-1:2]), .a_data_i(2'b00), .a_data_o(paired_unused[b]),
+            .b_write_i(access_take_o && access_step_i == STEP_PAIR && access_session_i[1:0] == 2'(b)),
+            .b_address_i(access_session_i[SESSION_BITS-1:2]), .b_data_i(2'b11), .b_data_o(paired_banks[b]));
+    end
+    assign paired_2 = paired_banks[session_q[2][1:0]];
 
     // ---- 1, 2: entry, where --------------------------------------------------------------------------------------------------------------
-    logic       where_1q, where_2q;
+    logic       where_1q, where_2q, asked_second_1, asked_second_2;
+    logic [4:3] pair_refused_q;
     logic [1:0] given_way_1, given_way_2;
     row_t       given_row_1, given_row_2;
     rows_t      rows_2, rows_2q, rows_3, rows_4;
@@ -198,22 +247,41 @@ module binding_mover
     logic [1:0] way_2;
     row_t       row_2;
     assign read_entry_o = entry_q[1];
-    assign {way_2, row_2} = where_2q ? where_2 : {given_way_2, given_row_2};
+    assign watch_2        = where_2q && step_q[2] == STEP_REMOVE && |paired_2;
+    assign {way_2, row_2} = !where_2q ? {given_way_2, given_row_2} : (asked_second_2 || watch_2) ? second_2 : where_2;
     assign rows_2       = (step_q[2] == STEP_MOVE) ? rows_2q : {4{row_2}};
     logic [WORD_GROUPS-1:0] parities_3;
     logic                   parity_4;
     logic [12:5]            parity_q;
     always_ff @(posedge clk) begin
         phase_q      <= !phase_q;
-        valid_q[1]   <= access_take_o || pick_take_o;
-        step_q[1]    <= access_take_o ? access_step_i : STEP_MOVE;
-        source_q[1]  <= access_source_i;
+        valid_q[1]   <= access_take_o || pick_take_o || pair_step;
+        step_q[1]    <= pair_step ? STEP_REMOVE : access_take_o ? access_step_i : STEP_MOVE;
+        source_q[1]  <= pair_step ? pair_source_q : access_source_i;
         entry_q[1]   <= access_take_o ? access_entry_i : pick_entry_i;
-        session_q[1] <= access_session_i;
-        where_1q     <= access_where_i;
-        given_way_1  <= access_way_i;
-        given_row_1  <= access_row_i;
-        undo_row_q[1] <= access_row_i;
+        session_q[1] <= pair_step ? pair_session_q : access_session_i;
+        where_1q     <= access_where_i && !pair_step;
+        asked_second_1 <= access_second_i;
+        {given_way_1, given_row_1} <= pair_step ? pair_place_q[pair_at[4]] : {access_way_i, access_row_i};
+        undo_row_q[1] <= pair_step ? pair_undo_q : access_row_i;
+        part_q[1]    <= pair_at[2] ? PART_FIRST : pair_at[4] ? PART_CLEAR : PART_ALL;
+
+        asked_second_2 <= asked_second_1 && where_1q;
+        part_q[2]      <= part_q[1];
+        part_q[3]      <= (watch_2 && !pair_q) ? PART_WATCH : part_q[2];
+        second_q       <= {second_q[11:3], (step_q[2] == STEP_MOVE) ? second_q[2] : asked_second_2 || watch_2, read_second_i};
+        paired_q       <= {paired_q[11:3], |paired_2};
+        pair_refused_q <= {pair_refused_q[3], watch_2 && pair_q};
+        pair_at        <= {pair_at[PAIR_CYCLES-1:1], valid_q[2] && watch_2 && !pair_q};
+        if (valid_q[2] && watch_2 && !pair_q) begin
+            pair_q         <= 1'b1;
+            pair_session_q <= session_q[2];
+            pair_source_q  <= source_q[2];
+            pair_undo_q    <= undo_row_q[2];
+            pair_place_q   <= {second_2, where_2};
+        end
+        if (pair_at[3]) pair_void_q <= refused_q[5];  // WATCH is in 5
+        if (pair_at[PAIR_CYCLES]) pair_q <= 1'b0;
 
         key_q[2]      <= read_key_i;
         session_q[2]  <= (step_q[1] == STEP_MOVE || step_q[1] == STEP_PEEK) ? read_session_i : session_q[1];
@@ -230,7 +298,7 @@ module binding_mover
         last_4     <= last_3;
         given_3    <= 4'd1 << way_2;
         given_4    <= given_3;
-        parities_3 <= parities('{parity: 1'b0, valid: 1'b1, session: session_q[2], key: key_q[2]});
+        parities_3 <= parities('{parity: 1'b0, valid: 1'b1, second: second_q[2], session: session_q[2], key: key_q[2]});
         parity_4   <= ^parities_3;
         parity_q   <= {parity_q[11:5], parity_4};
         entry_valid_q <= {entry_valid_q[6:3], entry_valid_2};
@@ -239,6 +307,7 @@ module binding_mover
             source_q[i] <= source_q[i-1];
             entry_q[i]  <= entry_q[i-1];
             if (i > 2) session_q[i] <= session_q[i-1];
+            if (i > 3) part_q[i] <= part_q[i-1];
             if (i > 2) key_q[i] <= key_q[(i > 2) ? i - 1 : 2];
             if (i < 12) undo_row_q[(i < 12) ? i : 11] <= undo_row_q[i-1];
         end
@@ -246,6 +315,8 @@ module binding_mover
         if (rst) begin
             valid_q <= '0;
             phase_q <= 1'b0;
+            pair_at <= '0;
+            pair_q  <= 1'b0;
         end
     end
 
@@ -304,7 +375,9 @@ module binding_mover
     assign choice_4    = forced_4 ? given_4
         : place_4 ? first(empty_4 & usable_4)
         : (|(evictable_4 & from_4)) ? first(evictable_4 & from_4) : first(evictable_4);
-    assign refused_4   = touches_4 && !(|(given_4 & usable_4));
+    // CLEAR has its slot from WATCH.
+    assign refused_4   = touches_4 && part_q[4] != PART_CLEAR
+        && (!(|(given_4 & usable_4)) || pair_refused_q[4] || (part_q[4] == PART_FIRST && pair_void_q));
 
     // ---- 5: slots --------------------------------------------------------------------------------------------------------------------------------
     logic [12:5] placed_q;
@@ -315,7 +388,8 @@ module binding_mover
         way_q[5]     <= choice_4;
         row_q[5]     <= '0;
         for (int w = 0; w < 4; w++) if (choice_4[w]) row_q[5] <= rows_4[w];
-        lock_q       <= {lock_q[11:5], valid_q[4] && (place_4 || swap_4 || (step_q[4] == STEP_REMOVE && !refused_4))};
+        lock_q       <= {lock_q[11:5], valid_q[4] && (place_4 || swap_4
+                              || (step_q[4] == STEP_REMOVE && !refused_4 && !(part_q[4] == PART_CLEAR && pair_void_q)))};
         swap_q       <= {swap_q[11:5], swap_4};
         placed_q     <= {placed_q[11:5], place_4};
         refused_q    <= {refused_q[11:5], refused_4};
@@ -337,7 +411,7 @@ module binding_mover
     ways_t                  from_slot_7;
     logic                   from_stash_7, from_host_7;
     always_comb begin
-        peeked_7 = '{parity: 1'b0, valid: entry_valid_q[7], session: session_q[7], key: key_q[7]};
+        peeked_7 = '{parity: 1'b0, valid: entry_valid_q[7], second: 1'b0, session: session_q[7], key: key_q[7]};
         word_7   = '0;
         for (int w = 0; w < 4; w++) word_7 |= slot_word_i[w] & {WORD_BITS{from_slot_7[w]}};
         if (from_stash_7) word_7 |= peeked_7;
@@ -368,7 +442,7 @@ module binding_mover
         parities_8 <= parities(word_7);
         real_8     <= real_7;
         bad_9      <= real_8 && ^parities_8;
-        match_9    <= word_8.session == session_q[8];
+        match_9    <= {word_8.second, word_8.session} == {second_q[8], session_q[8]};
         word_q[9]  <= word_8;
         for (int i = 10; i <= 12; i++) word_q[i] <= word_q[i-1];
         rows_10  <= rows_9;
@@ -389,7 +463,7 @@ module binding_mover
 
     // ---- 10, 11: record, decision -------------------------------------------------------------------------------------------------------------------
     binding_record_t record_10, record_11, record_12;
-    logic            record_bad_10, asked_10, live_11, used_11, meets_11, near_late, done_11;
+    logic            record_bad_10, asked_10, live_11, used_11, meets_11, near_late, own_11, clear_11, decides_11, done_11;
     assign record_10     = record_i[BINDING_RECORD_BITS-1:0];
     assign record_bad_10 = ^record_i;
     assign asked_10      = valid_q[10] && step_q[10] != STEP_MOVE;
@@ -397,17 +471,18 @@ module binding_mover
     always_comb begin
         case (source_q[11])
             BY_SWEEP: meets_11 = !live_11;
-            BY_UNDO:  meets_11 = record_11.fresh && record_11.state != BINDING_FREE && rows_11[0] == undo_row_q[11];
-            default:  meets_11 = 1'b1;
+            BY_UNDO:  meets_11 = record_11.fresh && record_11.state != BINDING_FREE && own_11;
+            default:  meets_11 = same_11 || (part_q[11] == PART_FIRST && pair_same_q);
         endcase
     end
-    assign done_11 = lock_q[11] && step_q[11] == STEP_REMOVE && match_11 && used_11 && meets_11
-        && ((right_11 && !near_late) || (bad_11 && source_q[11] == BY_SWEEP));
+    assign own_11  = rows_11[0] == undo_row_q[11] || (part_q[11] == PART_FIRST && pair_own_q);
+    assign clear_11 = (right_11 && !near_late) || (bad_11 && source_q[11] == BY_SWEEP);
+    assign done_11 = lock_q[11] && decides_11 && match_11 && used_11 && meets_11 && clear_11;
 
-    logic  swap_12, remove_12, writes_12, result_12;
+    logic  swap_12, remove_12, writes_12, result_12, own_12;
     word_t new_12;
-    assign new_12 = '{parity: parity_q[12], valid: 1'b1, session: session_q[12], key: key_q[12]};
-    assign writes_12 = swap_12 || remove_12;
+    assign new_12 = '{parity: parity_q[12], valid: 1'b1, second: second_q[12], session: session_q[12], key: key_q[12]};
+    assign writes_12 = swap_12 || remove_12 || clear_12;
     logic right_12, match_12, same_12, near_12, live_12, used_12, spoilt_11, spoilt_12, abort_12;
     always_ff @(posedge clk) begin
         record_11 <= record_10;
@@ -420,7 +495,20 @@ module binding_mover
         abort_12  <= lock_q[11] && swap_q[11] && !right_11;
         landed_12 <= lock_q[11] && (placed_q[11] || (swap_q[11] && right_11));
         remove_12 <= done_11;
-        result_12 <= valid_q[11] && step_q[11] != STEP_MOVE;
+        result_12 <= valid_q[11] && step_q[11] != STEP_MOVE && part_q[11] != PART_WATCH && part_q[11] != PART_CLEAR;
+        own_12    <= own_11;
+
+        // WATCH is in 11 two cycles before FIRST is in 9, FIRST in 13 when CLEAR is in 11.
+        decides_11 <= step_q[10] == STEP_REMOVE && (part_q[10] == PART_ALL || (part_q[10] == PART_FIRST && watched_q));
+        if (part_q[11] == PART_WATCH) begin
+            watched_q  <= lock_q[11] && match_11 && clear_11;
+            pair_own_q <= rows_11[0] == undo_row_q[11];
+            pair_same_q <= same_11;
+        end
+        removed_13 <= remove_12;
+        clear_12   <= lock_q[11] && part_q[11] == PART_CLEAR && removed_13;
+        if (remove_12 && part_q[12] == PART_FIRST) dying_q <= 1'b1;
+        if (pair_at[PAIR_CYCLES]) dying_q <= 1'b0;
         right_12  <= right_11;
         match_12  <= match_11;
         same_12   <= same_11;
@@ -431,13 +519,15 @@ module binding_mover
         spoilt_11 <= record_bad_10;
         spoilt_12 <= spoilt_11;
 
-        unused_o         <= remove_12;
+        unused_o         <= (remove_12 && part_q[12] == PART_ALL) || clear_12;
         unused_session_o <= session_q[12];
         if (rst) begin
             swap_12   <= 1'b0;
             abort_12  <= 1'b0;
             landed_12 <= 1'b0;
             remove_12 <= 1'b0;
+            clear_12  <= 1'b0;
+            dying_q   <= 1'b0;
             result_12 <= 1'b0;
             unused_o  <= 1'b0;
         end
@@ -447,6 +537,7 @@ module binding_mover
     assign swap_entry_o   = entry_q[12];
     assign swap_key_o     = word_q[12].key;
     assign swap_session_o = word_q[12].session;
+    assign swap_second_o  = word_q[12].second;
     assign swap_rows_o    = rows_12;
     assign swap_last_o    = way_q[12];
 
@@ -457,6 +548,7 @@ module binding_mover
     assign result_valid_o   = right_12;
     assign result_match_o   = match_12;
     assign result_same_o    = same_12;
+    assign result_paired_o  = paired_q[12];
     assign result_near_o    = near_12;
     assign result_done_o    = remove_12;
     assign result_live_o    = live_12;
@@ -466,6 +558,7 @@ module binding_mover
     assign result_session_o = word_q[12].session;
     assign result_record_o  = record_12;
     assign result_rows_o    = rows_12;
+    assign result_own_o     = own_12;
     assign result_asked_o   = session_q[12];
 
     // ---- direct: 11 choice, 12 veto of a step that placed into the same slot, 13 write -----------------------------------------------------------------
@@ -507,7 +600,7 @@ module binding_mover
         direct_entry_q[12]   <= create_entry_i;
         direct_session_q[12] <= create_session_i;
         direct_key_q[12]     <= create_key_i;
-        direct_parities_12   <= parities('{parity: 1'b0, valid: 1'b1, session: create_session_i, key: create_key_i});
+        direct_parities_12   <= parities('{parity: 1'b0, valid: 1'b1, second: 1'b0, session: create_session_i, key: create_key_i});
         direct_parity_13     <= ^direct_parities_12;
         for (int i = 13; i <= 15; i++) begin
             direct_way_q[i] <= direct_way_q[i-1];
@@ -521,21 +614,21 @@ module binding_mover
 
     // ---- second port of the slots ---------------------------------------------------------------------------------------------------------------------------
     word_t placed_5, direct_13;
-    assign placed_5  = '{parity: parity_q[5], valid: 1'b1, session: session_q[5], key: key_q[5]};
-    assign direct_13 = '{parity: direct_parity_13, valid: 1'b1, session: direct_session_q[13], key: direct_key_q[13]};
+    assign placed_5  = '{parity: parity_q[5], valid: 1'b1, second: second_q[5], session: session_q[5], key: key_q[5]};
+    assign direct_13 = '{parity: direct_parity_13, valid: 1'b1, second: 1'b0, session: direct_session_q[13], key: direct_key_q[13]};
     ways_t uses_5, uses_12, uses_13;
-    assign uses_5  = way_q[5] & {4{valid_q[5] && (placed_q[5] || swap_q[5] || ((step_q[5] == STEP_REMOVE || step_q[5] == STEP_READ) && !refused_q[5]))}};
+    assign uses_5  = way_q[5] & {4{valid_q[5] && (placed_q[5] || swap_q[5] || ((step_q[5] == STEP_REMOVE || step_q[5] == STEP_READ) && !refused_q[5] && part_q[5] != PART_CLEAR))}};
     assign uses_12 = way_q[12] & {4{writes_12}};
     assign uses_13 = direct_way_q[13] & {4{direct_q[13]}};
     always_comb begin
         for (int w = 0; w < 4; w++) begin
             slot_write_o[w] = clear_i || uses_12[w] || uses_13[w] || (place_o && way_q[5][w]);
             slot_row_o[w]   = clear_i ? clear_row_i : uses_12[w] ? row_q[12] : uses_13[w] ? direct_row_q[13] : row_q[5];
-            slot_word_o[w]  = (clear_i || (uses_12[w] && remove_12)) ? '0
+            slot_word_o[w]  = (clear_i || (uses_12[w] && !swap_12)) ? '0
                 : uses_12[w] ? new_12 : uses_13[w] ? direct_13 : placed_5;
         end
     end
-    wire logic unused = &{1'b0, where_unused, rows_next, match_10, near, placed_q, swap_q, refused_q, lock_q, valid_q, parity_q};
+    wire logic unused = &{1'b0, where_unused, second_unused, paired_unused, rows_next, match_10, near, placed_q, swap_q, refused_q, lock_q, valid_q, parity_q};
     `HG_ASSERT(port_once, (uses_5 & uses_12) == '0 && (uses_5 & uses_13) == '0 && (uses_12 & uses_13) == '0)
     `HG_ASSERT(nothing_in_reset, !busy_i || !(place_o || writes_12 || direct_q[13]))
 endmodule

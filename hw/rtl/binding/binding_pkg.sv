@@ -64,11 +64,13 @@ package binding_pkg;
     } binding_event_e;
 
     // What the host asks.
-    typedef enum logic [1:0] {
-        BINDING_FIND   = 2'd0,
-        BINDING_INSERT = 2'd1,
-        BINDING_REMOVE = 2'd2,
-        BINDING_NEXT   = 2'd3
+    typedef enum logic [2:0] {
+        BINDING_FIND   = 3'd0,
+        BINDING_INSERT = 3'd1,
+        BINDING_REMOVE = 3'd2,
+        BINDING_NEXT   = 3'd3,
+        BINDING_ADD    = 3'd4,
+        BINDING_SECOND = 3'd5
     } binding_host_e;
 
     // What the walk of the sweep sees: four sessions at a time, from 0 upwards, round after round.
@@ -92,13 +94,21 @@ package binding_pkg;
         STEP_REMOVE = 3'd1,  // clear the slot of a session
         STEP_READ   = 3'd2,  // read a slot
         STEP_PEEK   = 3'd3,  // read a stash entry
-        STEP_HASH   = 3'd4   // hash the key of the host
+        STEP_HASH   = 3'd4,  // hash the key of the host
+        STEP_PAIR   = 3'd5   // a session has two keys from now on
     } step_e;
+    // What a REMOVE is of. A session of two keys takes three steps.
+    typedef enum logic [1:0] {
+        PART_ALL   = 2'd0,  // a session of one key
+        PART_WATCH = 2'd1,  // looks at the slot of the second key, and keeps it
+        PART_FIRST = 2'd2,  // decides on both keys and clears the slot of the first
+        PART_CLEAR = 2'd3   // clears that of the second
+    } part_e;
     // Who asked for a step, and with that the condition of STEP_REMOVE.
     typedef enum logic [1:0] {
         BY_SWEEP = 2'd0,  // the record is not live
         BY_UNDO  = 2'd1,  // the record is fresh, the row is the packet's
-        BY_HOST  = 2'd2   // none
+        BY_HOST  = 2'd2   // one of its keys is that of the host
     } source_e;
 
     // Filling of the hash tables: a word of one chunk, the same for all instances.

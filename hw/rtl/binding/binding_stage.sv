@@ -227,6 +227,7 @@ module binding_stage
             .host_op_i(host_request_i[t].op), .host_key_i(host_request_i[t].key), .host_record_i(host_request_i[t].record),
             .host_session_i(host_request_i[t].session), .host_done_o(host_answer_o[t].done),
             .host_ok_o(host_answer_o[t].ok), .host_busy_o(host_answer_o[t].again), .host_full_o(host_answer_o[t].full),
+            .host_present_o(host_answer_o[t].present), .host_ended_o(host_answer_o[t].ended), .host_two_o(host_answer_o[t].two),
             .host_session_o(host_answer_o[t].session), .host_record_o(host_answer_o[t].record),
             .host_key_o(host_answer_o[t].key), .undo_valid_i(undo_i[t].valid && ready_q), .undo_session_i(undo_i[t].session),
             .undo_row_i(undo_i[t].row), .undo_lost_o(status_o[t].undo_lost), .walk_hold_i(walk_hold[t]), .walk_o(walk[t]),

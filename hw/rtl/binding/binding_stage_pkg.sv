@@ -23,8 +23,11 @@ package binding_stage_pkg;
     typedef struct packed {
         logic         done;
         logic         ok;
-        logic         again;    // packets with the key are under way
+        logic         again;    // packets with the key are under way, or a key is on the move
         logic         full;
+        logic         present;  // ADD: the key is there
+        logic         ended;    // ADD: the session is not
+        logic         two;      // the session has two keys
         session_t     session;
         binding_record_t record;
         binding_key_t key;

@@ -35,6 +35,7 @@ module binding_stash
     input  wire logic                       create_held_i,
     input  wire binding_key_t               create_key_i,
     input  wire logic [SESSION_BITS-1:0]    create_session_i,
+    input  wire logic                       create_second_i, // the second key of its session
     input  wire logic [HASH_BITS-1:0]       create_rows_i,
     // mover
     output logic                            pick_o,
@@ -43,6 +44,7 @@ module binding_stash
     input  wire logic [$clog2(ENTRIES)-1:0] read_entry_i,
     output binding_key_t                    read_key_o,
     output logic [SESSION_BITS-1:0]         read_session_o,
+    output logic                            read_second_o,
     output logic [HASH_BITS-1:0]            read_rows_o,
     output logic [3:0]                      read_last_o,    // way it came from, one-hot
     input  wire logic                       place_i,
@@ -53,6 +55,7 @@ module binding_stash
     input  wire logic [$clog2(ENTRIES)-1:0] swap_entry_i,
     input  wire binding_key_t               swap_key_i,
     input  wire logic [SESSION_BITS-1:0]    swap_session_i,
+    input  wire logic                       swap_second_i,
     input  wire logic [HASH_BITS-1:0]       swap_rows_i,
     input  wire logic [3:0]                 swap_last_i,
     input  wire logic                       kill_i,
@@ -170,17 +173,17 @@ module binding_stash
         end
     end
 
-    localparam int unsigned CONTENT_BITS = KEY_BITS + SESSION_BITS + HASH_BITS + 4;
+    localparam int unsigned CONTENT_BITS = KEY_BITS + SESSION_BITS + 1 + HASH_BITS + 4;
     logic [CONTENT_BITS-1:0] of_create[ENTRIES], of_swap[ENTRIES];
     logic [CONTENT_BITS-1:0] content;
     entries_t                by_swap_q;
     always_ff @(posedge clk) begin
-        if (create_i) of_create[free_q] <= {create_key_i, create_session_i, create_rows_i, 4'd0};
-        if (swap_i) of_swap[swap_entry_i] <= {swap_key_i, swap_session_i, swap_rows_i, swap_last_i};
+        if (create_i) of_create[free_q] <= {create_key_i, create_session_i, create_second_i, create_rows_i, 4'd0};
+        if (swap_i) of_swap[swap_entry_i] <= {swap_key_i, swap_session_i, swap_second_i, swap_rows_i, swap_last_i};
         by_swap_q <= (by_swap_q | swapped) & ~created;
     end
     assign content = by_swap_q[read_entry_i] ? of_swap[read_entry_i] : of_create[read_entry_i];
-    assign {read_key_o, read_session_o, read_rows_o, read_last_o} = content;
+    assign {read_key_o, read_session_o, read_second_o, read_rows_o, read_last_o} = content;
 
     // ---- compare: groups of 18 bits, entries, session ------------------------------------------------------------------------
     logic [ENTRIES-1:0][GROUPS-1:0]       same_q;

@@ -51,7 +51,7 @@ module binding_sweep
     input  wire logic                           result_match_i,
     input  wire logic                           result_near_i,
     input  wire logic                           result_done_i,
-    input  wire logic [ROW_BITS-1:0]            result_row_i,
+    input  wire logic                           result_own_i,    // the row asked for is that of a key of the session
     input  wire logic                           result_fresh_i   // and not FREE
 );
     localparam int unsigned SESSION_BITS = $clog2(SESSIONS);
@@ -59,7 +59,7 @@ module binding_sweep
 
     // ---- walk ------------------------------------------------------------------------------------------------------------
     localparam int unsigned CANDIDATES = 16;
-    localparam int unsigned SLACK = 12;  // results on the way: three reads, eight steps
+    localparam int unsigned SLACK = 12;  // results on the way: three reads, eight steps and one of two keys
     typedef logic [SESSION_BITS-3:0] four_t;
     typedef struct packed {
         four_t      four;
@@ -146,7 +146,7 @@ module binding_sweep
     always_ff @(posedge clk) begin
         undo_result <= result_i && result_source_i == BY_UNDO;
         undo_over   <= result_done_i
-            || (result_match_i && !result_refused_i && ((!result_near_i && !result_fresh_i) || result_row_i != undo.row));
+            || (result_match_i && !result_refused_i && ((!result_near_i && !result_fresh_i) || !result_own_i));
         if (rst) undo_result <= 1'b0;
     end
     assign undo_end     = undo_result && (undo_over || last_try_q);

@@ -16,7 +16,9 @@
 //          leaves 54 % of the cycles for them, even if each of its packets has an event.
 //          `event_renewed_o`: CREATED under a key whose record had expired but was not swept yet; that one has no REMOVED of its own.
 // Host     binding_host. FIND, INSERT, REMOVE by key, NEXT by session: a walk up with NEXT gives each binding that is live all the time once,
-//          because a session never changes its key or its number.
+//          because a session never changes its first key or its number. ADD gives a live session a second key, SECOND tells it.
+// Two keys a packet finds, decides and updates a session by either, with what packets before it did by the other one. CREATE over a session that has
+//          ended takes it over with both. Whatever removes a session removes both at once; its REMOVED names the first. A session counts once.
 // Undo     the record is removed if it is still `fresh`: binding_sweep.
 // Expiry   a sweep removes what is not live: binding_sweep. Until then the key is present, not live, and CREATE takes its session over.
 // Live     by the clocks of one cycle before; a record that the packet in the cycle before wrote counts as live. Sweep, host and census go by
@@ -81,6 +83,9 @@ module binding_table
     output logic                          host_ok_o,
     output logic                          host_busy_o,
     output logic                          host_full_o,
+    output logic                          host_present_o,
+    output logic                          host_ended_o,
+    output logic                          host_two_o,
     output logic [SESSION_BITS-1:0]       host_session_o,
     output binding_record_t               host_record_o,
     output binding_key_t                  host_key_o,
@@ -93,12 +98,12 @@ module binding_table
     input  wire logic                     walk_hold_i,
     output binding_walk_t                 walk_o,
     // statistics
-    output logic [SESSION_BITS:0]         live_slots_o,  // keys in slots and stash
+    output logic [SESSION_BITS:0]         live_slots_o,  // sessions with keys in slots and stash
     output logic [$clog2(STASH):0]        stash_used_o,
     output logic                          moves_o,
     output logic                          parity_o
 );
-    localparam int unsigned WORD_BITS = BINDING_KEY_BITS + SESSION_BITS + 2;
+    localparam int unsigned WORD_BITS = BINDING_KEY_BITS + SESSION_BITS + 3;
     localparam int unsigned ENTRY_BITS = $clog2(STASH);
     typedef logic [SESSION_BITS-1:0] session_t;
     typedef logic [ENTRY_BITS-1:0] entry_t;
@@ -143,12 +148,14 @@ module binding_table
     session_t                       done_session;
     binding_record_t                done_record;
     binding_event_e                 done_event_kind;
+    logic     dying;
+    session_t dying_session;
     assign can_create_o = room && supply_any;
     binding_lookup #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS)) u_lookup (
         .clk, .rst, .busy_i(busy_o), .fast_now_i, .slow_now_i, .fill_i(fill), .fill_data_i(fill_data),
         .valid_i, .key_i, .peek_target_o, .peek_flag_i, .present_o, .live_o, .session_o, .record_o, .flag_o, .row_o, .last_o,
         .candidate_o, .op_i, .same_i, .record_i, .flag_i, .can_create_i(can_create_o), .new_session_i(supply_session),
-        .slot_rows_o(lookup_rows), .slot_words_i(lookup_words),
+        .slot_rows_o(lookup_rows), .slot_words_i(lookup_words), .dying_i(dying), .dying_session_i(dying_session),
         .stash_key_o(stash_key), .stash_hit_i(stash_hit), .stash_session_i(stash_session),
         .read_session_o(record_session), .read_record_i(lookup_record),
         .row_valid_o(row_valid), .row_zero_o(row_zero), .rows_9_o(rows_9),
@@ -157,14 +164,15 @@ module binding_table
         .parity_o(parity_packet));
 
     // ---- cycle 11: what is written, by the packet or by the host -----------------------------------------------------------------
-    logic            host_write, host_write_new, host_write_renewed, host_wrote, write, write_new;
+    logic            host_write, host_write_new, host_write_second, host_write_renewed, host_wrote, write, write_new, write_second;
     session_t        host_write_session, write_session;
     rows_t           host_write_rows, write_rows;
     binding_key_t    write_key;
     binding_record_t write_record;
     assign host_wrote    = host_write && !done && !done_refused;  // both have an event
-    assign write         = done || host_wrote;
-    assign write_new     = done ? done_new : host_wrote && host_write_new;
+    assign write         = done || (host_wrote && !host_write_second);
+    assign write_new     = done ? done_new : host_wrote && host_write_new;      // a key with its session
+    assign write_second  = !done && host_wrote && host_write_second;            // a second key
     assign write_session = done ? done_session : host_write_session;
     assign write_record  = done ? done_record : host_record_i;
     assign write_key     = done ? done_key : host_key_i;
@@ -197,23 +205,24 @@ module binding_table
     entry_t           pick_entry, read_entry, place_entry, swap_entry, kill_entry, direct_entry, free_entry;
     binding_key_t     entry_key, swap_key;
     session_t         entry_session, swap_session;
+    logic             entry_second, swap_second;
     rows_t            entry_rows, swap_rows;
     logic [3:0]       entry_last, swap_last;
     logic [STASH-1:0] stash_valid;
     binding_stash #(.ENTRIES(STASH), .SESSION_BITS(SESSION_BITS), .HASH_BITS(4 * ROW_BITS)) u_stash (
         .clk, .rst, .busy_i(busy_o), .key_i(stash_key), .hit_o(stash_hit), .session_o(stash_session), .room_o(room),
-        .free_entry_o(free_entry), .create_i(write_new), .create_held_i(done_new && direct_hold), .create_key_i(write_key),
-        .create_session_i(write_session), .create_rows_i(write_rows),
+        .free_entry_o(free_entry), .create_i(write_new || write_second), .create_held_i(done_new && direct_hold), .create_key_i(write_key),
+        .create_session_i(write_session), .create_second_i(write_second), .create_rows_i(write_rows),
         .pick_o(pick), .pick_entry_o(pick_entry), .pick_take_i(pick_take), .read_entry_i(read_entry),
-        .read_key_o(entry_key), .read_session_o(entry_session), .read_rows_o(entry_rows), .read_last_o(entry_last),
+        .read_key_o(entry_key), .read_session_o(entry_session), .read_second_o(entry_second), .read_rows_o(entry_rows), .read_last_o(entry_last),
         .place_i(place), .place_entry_i(place_entry), .give_up_i(give_up), .swap_i(swap), .abort_i(abort), .swap_entry_i(swap_entry),
-        .swap_key_i(swap_key), .swap_session_i(swap_session), .swap_rows_i(swap_rows), .swap_last_i(swap_last),
+        .swap_key_i(swap_key), .swap_session_i(swap_session), .swap_second_i(swap_second), .swap_rows_i(swap_rows), .swap_last_i(swap_last),
         .kill_i(kill), .kill_entry_i(kill_entry), .direct_i(direct), .direct_entry_i(direct_entry),
         .valid_o(stash_valid), .used_o(stash_used_o));
 
     // ---- mover ---------------------------------------------------------------------------------------------------------------------------
-    logic            host_step, sweep_step, access_take, host_hold, host_where, result, result_refused, result_valid, result_match;
-    logic            result_same, result_near, result_done, result_live, result_used, result_spoilt, reports_room, crowded_q;
+    logic            host_step, sweep_step, access_take, host_hold, host_where, host_second, result, result_refused, result_valid, result_match;
+    logic            result_same, result_near, result_paired, result_own, result_done, result_live, result_used, result_spoilt, reports_room, crowded_q;
     step_e           host_step_kind, result_step;
     source_e         sweep_source, result_source;
     logic [1:0]      host_way;
@@ -224,7 +233,7 @@ module binding_table
     binding_record_t result_record;
     rows_t           result_rows;
     // A step waits here until the mover takes it; the host goes first.
-    logic     access_q, access_where_q, host_take, sweep_take;
+    logic     access_q, access_where_q, access_second_q, host_take, sweep_take;
     step_e    access_step_q;
     source_e  access_source_q;
     logic [1:0] access_way_q;
@@ -239,6 +248,7 @@ module binding_table
             access_step_q    <= host_step ? host_step_kind : STEP_REMOVE;
             access_source_q  <= host_step ? BY_HOST : sweep_source;
             access_where_q   <= !host_step || host_where;
+            access_second_q  <= host_step && host_second;
             access_way_q     <= host_way;
             access_row_q     <= host_step ? host_row : sweep_row;
             access_session_q <= host_step ? host_step_session : sweep_session;
@@ -252,9 +262,10 @@ module binding_table
     binding_mover #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS), .STASH(STASH)) u_mover (
         .clk, .rst, .busy_i(busy_o), .clear_i(clear), .clear_row_i(clear_row), .fill_i(fill), .fill_data_i(fill_data), .fast_now_i(fast_then),
         .slow_now_i(slow_then), .pick_i(pick), .pick_entry_i(pick_entry), .pick_take_o(pick_take), .read_entry_o(read_entry),
-        .read_key_i(entry_key), .read_session_i(entry_session), .read_rows_i(entry_rows), .read_last_i(entry_last),
+        .read_key_i(entry_key), .read_session_i(entry_session), .read_second_i(entry_second), .read_rows_i(entry_rows), .read_last_i(entry_last),
         .stash_valid_i(stash_valid), .crowded_i(crowded_q), .place_o(place), .give_up_o(give_up), .place_entry_o(place_entry),
         .swap_o(swap), .abort_o(abort), .swap_entry_o(swap_entry), .swap_key_o(swap_key), .swap_session_o(swap_session),
+        .swap_second_o(swap_second), .dying_o(dying), .dying_session_o(dying_session),
         .swap_rows_o(swap_rows), .swap_last_o(swap_last),
         .rows_9_i(rows_9), .create_i(done_new), .create_key_i(done_key), .create_session_i(done_session), .create_rows_i(done_rows),
         .create_entry_i(free_entry), .direct_hold_o(direct_hold), .kill_o(kill), .kill_entry_o(kill_entry), .direct_o(direct),
@@ -263,10 +274,10 @@ module binding_table
         .record_read_o(access_record), .record_session_o(access_record_session), .record_i(other_record),
         .unused_o(session_back), .unused_session_o(back_session),
         .access_i(access_q), .access_take_o(access_take), .access_step_i(access_step_q), .access_source_i(access_source_q),
-        .access_where_i(access_where_q), .access_way_i(access_way_q), .access_row_i(access_row_q),
+        .access_where_i(access_where_q), .access_second_i(access_second_q), .access_way_i(access_way_q), .access_row_i(access_row_q),
         .access_session_i(access_session_q), .access_entry_i(access_entry_q), .host_key_i(hash_key),
         .result_o(result), .result_step_o(result_step), .result_source_o(result_source), .result_refused_o(result_refused),
-        .result_valid_o(result_valid), .result_match_o(result_match), .result_same_o(result_same), .result_near_o(result_near),
+        .result_valid_o(result_valid), .result_match_o(result_match), .result_same_o(result_same), .result_paired_o(result_paired), .result_near_o(result_near), .result_own_o(result_own),
         .result_done_o(result_done), .result_live_o(result_live), .result_used_o(result_used), .result_spoilt_o(result_spoilt), .result_key_o(result_key),
         .result_session_o(result_session), .result_record_o(result_record), .result_rows_o(result_rows), .result_asked_o(result_asked),
         .parity_o(parity_step));
@@ -284,22 +295,23 @@ module binding_table
         .request_o(sweep_step), .take_i(sweep_take), .source_o(sweep_source), .session_o(sweep_session), .row_o(sweep_row),
         .result_i(result && result_source != BY_HOST), .result_source_i(result_source), .result_asked_i(result_asked),
         .result_refused_i(result_refused), .result_match_i(result_match && result_valid), .result_near_i(result_near),
-        .result_done_i(result_done), .result_row_i(result_rows[0]), .result_fresh_i(result_record.fresh && result_record.state != BINDING_FREE));
+        .result_done_i(result_done), .result_own_i(result_own), .result_fresh_i(result_record.fresh && result_record.state != BINDING_FREE));
 
     binding_host #(.SESSIONS(SESSIONS), .ROW_BITS(ROW_BITS), .STASH(STASH)) u_host (
         .clk, .rst, .busy_i(busy_o), .fast_now_i(fast_then), .slow_now_i(slow_then), .issued_i(issued), .req_i(host_req_i), .op_i(host_op_i), .key_i(host_key_i),
         .record_i(host_record_i), .session_i(host_session_i), .done_o(host_done_o), .ok_o(host_ok_o), .busy_o(host_busy_o),
-        .full_o(host_full_o), .session_o(host_session_o), .record_o(host_record_o), .key_o(host_key_o),
+        .full_o(host_full_o), .present_o(host_present_o), .ended_o(host_ended_o), .two_o(host_two_o), .session_o(host_session_o), .record_o(host_record_o), .key_o(host_key_o),
         .row_valid_1_i(row_valid[1]), .row_1_i(row_zero[1]), .swap_i(swap), .swap_rows_i(swap_rows), .stash_valid_i(stash_valid),
         .scan_o(host_scan), .scan_take_i(scan_take && host_scan), .scan_session_o(host_scan_session),
         .scan_valid_i(scan_valid && scan_host_2), .scan_record_i(other_record),
-        .report_room_i(reports_room), .request_o(host_step), .take_i(host_take), .step_o(host_step_kind), .where_o(host_where), .way_o(host_way),
+        .report_room_i(reports_room), .request_o(host_step), .take_i(host_take), .step_o(host_step_kind), .where_o(host_where), .second_o(host_second), .way_o(host_way),
         .row_o(host_row), .step_session_o(host_step_session), .entry_o(host_entry), .hash_key_o(hash_key),
         .result_i(result && result_source == BY_HOST), .result_refused_i(result_refused), .result_valid_i(result_valid),
-        .result_match_i(result_match), .result_same_i(result_same), .result_done_i(result_done), .result_live_i(result_live),
+        .result_match_i(result_match), .result_same_i(result_same), .result_paired_i(result_paired), .result_done_i(result_done), .result_live_i(result_live),
         .result_used_i(result_used), .result_key_i(result_key), .result_session_i(result_session), .result_record_i(result_record),
-        .result_rows_i(result_rows), .hold_o(host_hold), .room_i(room), .want_o(host_want), .write_o(host_write),
-        .write_new_o(host_write_new), .write_renewed_o(host_write_renewed), .write_session_o(host_write_session), .write_rows_o(host_write_rows), .supply_i(host_supply),
+        .result_rows_i(result_rows), .hold_o(host_hold), .removed_i(session_back), .removed_session_i(back_session),
+        .room_i(room), .want_o(host_want), .write_o(host_write),
+        .write_new_o(host_write_new), .write_second_o(host_write_second), .write_renewed_o(host_write_renewed), .write_session_o(host_write_session), .write_rows_o(host_write_rows), .supply_i(host_supply),
         .supply_session_i(host_supply_session), .wrote_i(host_wrote));
 
     // ---- events: of packets and of the host's INSERT at once, the others wait in a FIFO (removals on their way are sixteen at most) --------------------------------------------------------
@@ -323,7 +335,7 @@ module binding_table
         .clk, .rst, .in_valid_i(report_push), .in_data_i(report_in), .full_o(report_full),
         .out_valid_o(report_any), .out_ready_i(report_take), .out_data_o(report));
     always_ff @(posedge clk) begin
-        written_q        <= done_event || host_wrote;
+        written_q        <= done_event || (host_wrote && !host_write_second);
         written_renewed_q <= done_event ? done_renewed : host_write_renewed;
         written_kind_q   <= done_event ? done_event_kind : BINDING_CREATED;
         written_report_q <= done_event ? '{session: done_session, record: done_record, key: done_key}

@@ -650,7 +650,7 @@ module hashgate_regs (
         } bind_ticks;
         struct {
             struct {
-                logic [1:0] next;
+                logic [2:0] next;
                 logic load_next;
             } op;
             struct {
@@ -1006,7 +1006,7 @@ module hashgate_regs (
         } bind_ticks;
         struct {
             struct {
-                logic [1:0] value;
+                logic [2:0] value;
             } op;
             struct {
                 logic value;
@@ -2270,12 +2270,12 @@ module hashgate_regs (
     assign hwif_out.bind_ticks.slow.value = field_storage.bind_ticks.slow.value;
     // Field: hashgate_regs.bind_command.op
     always_comb begin
-        automatic logic [1:0] next_c;
+        automatic logic [2:0] next_c;
         automatic logic load_next_c;
         next_c = field_storage.bind_command.op.value;
         load_next_c = '0;
         if(decoded_reg_strb.bind_command && decoded_req_is_wr) begin // SW write
-            next_c = (field_storage.bind_command.op.value & ~decoded_wr_biten[1:0]) | (decoded_wr_data[1:0] & decoded_wr_biten[1:0]);
+            next_c = (field_storage.bind_command.op.value & ~decoded_wr_biten[2:0]) | (decoded_wr_data[2:0] & decoded_wr_biten[2:0]);
             load_next_c = '1;
         end
         field_combo.bind_command.op.next = next_c;
@@ -2283,7 +2283,7 @@ module hashgate_regs (
     end
     always_ff @(posedge clk) begin
         if(rst) begin
-            field_storage.bind_command.op.value <= 2'h0;
+            field_storage.bind_command.op.value <= 3'h0;
         end else begin
             if(field_combo.bind_command.op.load_next) begin
                 field_storage.bind_command.op.value <= field_combo.bind_command.op.next;
@@ -2291,7 +2291,7 @@ module hashgate_regs (
         end
     end
     assign hwif_out.bind_command.op.value = field_storage.bind_command.op.value;
-    assign hwif_out.bind_command.op.swmod = decoded_reg_strb.bind_command && decoded_req_is_wr && |(decoded_wr_biten[1:0]);
+    assign hwif_out.bind_command.op.swmod = decoded_reg_strb.bind_command && decoded_req_is_wr && |(decoded_wr_biten[2:0]);
     // Field: hashgate_regs.bind_command.affinity
     always_comb begin
         automatic logic [0:0] next_c;
@@ -3287,7 +3287,7 @@ module hashgate_regs (
             readback_data_var[ad_hi(10'h240)][13:8] = field_storage.bind_ticks.slow.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h244)) begin
-            readback_data_var[ad_hi(10'h244)][1:0] = field_storage.bind_command.op.value;
+            readback_data_var[ad_hi(10'h244)][2:0] = field_storage.bind_command.op.value;
             readback_data_var[ad_hi(10'h244)][4] = field_storage.bind_command.affinity.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h248)) begin
@@ -3295,6 +3295,9 @@ module hashgate_regs (
             readback_data_var[ad_hi(10'h248)][1] = hwif_in.bind_status.ok.next;
             readback_data_var[ad_hi(10'h248)][2] = hwif_in.bind_status.again.next;
             readback_data_var[ad_hi(10'h248)][3] = hwif_in.bind_status.full.next;
+            readback_data_var[ad_hi(10'h248)][4] = hwif_in.bind_status.present.next;
+            readback_data_var[ad_hi(10'h248)][5] = hwif_in.bind_status.ended.next;
+            readback_data_var[ad_hi(10'h248)][6] = hwif_in.bind_status.two.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h24c)) begin
             readback_data_var[ad_hi(10'h24c)][15:0] = field_storage.bind_session.value.value;

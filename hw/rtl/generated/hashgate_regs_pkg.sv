@@ -379,10 +379,25 @@ package hashgate_regs_pkg;
     } hashgate_regs__bind_status__full__in_t;
 
     typedef struct {
+        logic next;
+    } hashgate_regs__bind_status__present__in_t;
+
+    typedef struct {
+        logic next;
+    } hashgate_regs__bind_status__ended__in_t;
+
+    typedef struct {
+        logic next;
+    } hashgate_regs__bind_status__two__in_t;
+
+    typedef struct {
         hashgate_regs__bind_status__busy__in_t busy;
         hashgate_regs__bind_status__ok__in_t ok;
         hashgate_regs__bind_status__again__in_t again;
         hashgate_regs__bind_status__full__in_t full;
+        hashgate_regs__bind_status__present__in_t present;
+        hashgate_regs__bind_status__ended__in_t ended;
+        hashgate_regs__bind_status__two__in_t two;
     } hashgate_regs__bind_status__in_t;
 
     typedef struct {
@@ -851,7 +866,7 @@ package hashgate_regs_pkg;
     } hashgate_regs__bind_ticks__out_t;
 
     typedef struct {
-        logic [1:0] value;
+        logic [2:0] value;
         logic swmod;
     } hashgate_regs__bind_command__op__out_t;
 

@@ -302,7 +302,7 @@ module csr
     host_answer_t  answer;
     logic          start_bind_q, bind_busy, answered;
     logic [1:0]    bind_pending;
-    logic [2:0]    bind_result;  // full, again, ok
+    logic [5:0]    bind_result;  // two, ended, present, full, again, ok
     always_comb begin
         request_next                = '0;
         request_next.op             = binding_host_e'(hwif_out.bind_command.op.value);
@@ -332,7 +332,7 @@ module csr
         end
         if (answered) begin
             bind_pending <= '0;
-            bind_result  <= {answer.full, answer.again, answer.ok};
+            bind_result  <= {answer.two, answer.ended, answer.present, answer.full, answer.again, answer.ok};
         end
         if (rst) begin
             start_bind_q <= 1'b0;
@@ -452,6 +452,9 @@ module csr
         hwif_in.bind_status.ok.next    = bind_result[0];
         hwif_in.bind_status.again.next = bind_result[1];
         hwif_in.bind_status.full.next  = bind_result[2];
+        hwif_in.bind_status.present.next = bind_result[3];
+        hwif_in.bind_status.ended.next = bind_result[4];
+        hwif_in.bind_status.two.next   = bind_result[5];
         hwif_in.bind_session.value.next = 16'(answer.session);
         hwif_in.bind_session.value.we   = answered && answer.ok;
         hwif_in.bind_record0.target.next = answer.record.target;

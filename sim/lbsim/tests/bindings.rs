@@ -48,8 +48,8 @@ fn keeps_its_output_contract_and_no_connection_breaks() {
     }
     assert!(number(results, &["moves_per_insert", "median"]) <= number(results, &["moves_per_insert", "max"]));
     assert_eq!(number(results, &["stalled_cycles"]), 0.0);
-    assert_eq!(number(results, &["bits_per_binding"]), 460.0);
-    assert_eq!(number(results, &["capacity", "block_rams_for_65536"]), 840.0);
+    assert_eq!(number(results, &["bits_per_binding"]), 479.0);
+    assert_eq!(number(results, &["capacity", "block_rams_for_65536"]), 876.0);
     assert_eq!(number(results, &["capacity", "sessions"]), 262_144.0);
 
     let run = &results["consistency"];

@@ -282,6 +282,23 @@ pub enum InsertError {
     Versions,
 }
 
+/// Why the host cannot give a binding a second key. Nothing has changed when it is returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddKeyError {
+    /// No live binding has the key that there should be.
+    #[error("no live binding has the first key")]
+    Ended,
+    /// It has two.
+    #[error("the binding has two keys")]
+    Two,
+    /// A live binding has the new key.
+    #[error("a live binding has the new key")]
+    Present,
+    /// A key with addresses of two IP versions.
+    #[error("the addresses of the key are of two IP versions")]
+    Versions,
+}
+
 /// Why effects cannot be carried out. Nothing has changed when it is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
@@ -313,8 +330,10 @@ impl Made {
 /// The two binding tables and their clocks.
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
-    /// Live bindings only.
+    /// Live bindings only, by their first keys.
     tables: [HashMap<BindingKey, Binding>; 2],
+    /// First keys by second ones.
+    firsts: [HashMap<BindingKey, BindingKey>; 2],
     clocks: Clocks,
     refused: BTreeMap<(Table, u8, u16), u64>,
     events: Vec<Event>,
@@ -327,12 +346,22 @@ impl Bindings {
         self.clocks
     }
 
-    /// The live binding under a key.
+    /// The live binding under a key, the first or the second.
     pub fn find(&self, table: Table, key: &BindingKey) -> Option<&Binding> {
-        self.tables[table as usize].get(key)
+        self.tables[table as usize].get(&self.first(table, key))
     }
 
-    /// All live bindings of a table in order of their keys.
+    /// The first key of the binding that a key leads to.
+    fn first(&self, table: Table, key: &BindingKey) -> BindingKey {
+        self.firsts[table as usize].get(key).copied().unwrap_or(*key)
+    }
+
+    /// The second key of the binding with this first one.
+    pub fn second(&self, table: Table, first: &BindingKey) -> Option<BindingKey> {
+        self.firsts[table as usize].iter().find(|(_, of)| *of == first).map(|(second, _)| *second)
+    }
+
+    /// All live bindings of a table in order of their first keys.
     pub fn iter(&self, table: Table) -> impl Iterator<Item = (BindingKey, Binding)> + use<> {
         let mut all: Vec<_> = self.tables[table as usize].iter().map(|(key, binding)| (*key, *binding)).collect();
         all.sort_unstable_by_key(|(key, _)| *key);
@@ -415,10 +444,31 @@ impl Bindings {
         Ok(())
     }
 
-    /// Ends a binding.
+    /// Gives the binding under a key a second one.
+    pub(crate) fn add_key(&mut self, table: Table, existing: &BindingKey, new: BindingKey) -> Result<(), AddKeyError> {
+        if new.key.source.is_ipv4() != new.key.destination.is_ipv4() {
+            return Err(AddKeyError::Versions);
+        }
+        if self.find(table, existing).is_none() {
+            return Err(AddKeyError::Ended);
+        }
+        if self.find(table, &new).is_some() {
+            return Err(AddKeyError::Present);
+        }
+        let first = self.first(table, existing);
+        if self.second(table, &first).is_some() {
+            return Err(AddKeyError::Two);
+        }
+        self.firsts[table as usize].insert(new, first);
+        Ok(())
+    }
+
+    /// Ends a binding, with both its keys; the event names the first.
     pub(crate) fn remove(&mut self, table: Table, key: &BindingKey) -> Option<Binding> {
-        let binding = self.tables[table as usize].remove(key)?;
-        self.report(EventKind::Removed, table, *key, binding);
+        let first = self.first(table, key);
+        let binding = self.tables[table as usize].remove(&first)?;
+        self.firsts[table as usize].retain(|_, of| *of != first);
+        self.report(EventKind::Removed, table, first, binding);
         Some(binding)
     }
 
@@ -465,7 +515,8 @@ impl Bindings {
     }
 
     fn write(&mut self, table: Table, key: BindingKey, binding: Binding) {
-        match self.tables[table as usize].insert(key, binding) {
+        let first = self.first(table, &key);
+        match self.tables[table as usize].insert(first, binding) {
             None => self.report(EventKind::Created, table, key, binding),
             Some(old) if old.state != binding.state || binding.fresh => {
                 self.report(EventKind::Changed, table, key, binding);

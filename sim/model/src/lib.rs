@@ -19,7 +19,8 @@ pub mod transmit;
 mod nic;
 
 pub use bindings::{
-    ApplyError, Binding, BindingKey, Bindings, Clocks, Effect, InsertError, Lookup, Made, NewBinding, Table,
+    AddKeyError, ApplyError, Binding, BindingKey, Bindings, Clocks, Effect, InsertError, Lookup, Made, NewBinding,
+    Table,
 };
 pub use counters::{Count, Counters};
 pub use decide::{Decision, State, decide};

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A NIC as the driver sees it: active tables, state and counters.
 
-use crate::bindings::{ApplyError, Binding, BindingKey, Bindings, Clocks, Event, InsertError, Made, NewBinding, Table};
+use crate::bindings::{
+    AddKeyError, ApplyError, Binding, BindingKey, Bindings, Clocks, Event, InsertError, Made, NewBinding, Table,
+};
 use crate::{Counters, Decision, State, TxResult, decide, transmit};
 use hashgate_tables::{BucketFlags, Limits, Settings, Tables};
 use std::collections::BTreeMap;
@@ -107,6 +109,15 @@ impl Nic {
     /// See [`InsertError`]; then nothing changes.
     pub fn insert_binding(&mut self, table: Table, key: BindingKey, new: NewBinding) -> Result<(), InsertError> {
         self.bindings.insert(&self.active, table, key, new)
+    }
+
+    /// The host gives the live binding under `existing`, its first or only key, a second one: frames find it by either from
+    /// then on. (A NIC keeps both keys if a frame makes the binding anew between its end and its being cleared away; here both end.)
+    ///
+    /// # Errors
+    /// See [`AddKeyError`]; then nothing changes.
+    pub fn add_key(&mut self, table: Table, existing: &BindingKey, new: BindingKey) -> Result<(), AddKeyError> {
+        self.bindings.add_key(table, existing, new)
     }
 
     /// The host removes a binding; `None` if there is none under the key.

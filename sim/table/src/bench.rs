@@ -42,8 +42,16 @@ pub struct HostReply {
     pub busy: bool,
     /// There was no room.
     pub full: bool,
+    /// A second key is that of a live binding.
+    pub present: bool,
+    /// The session for a second key is none.
+    pub ended: bool,
+    /// The session has two keys.
+    pub two: bool,
     /// Session.
     pub session: u32,
+    /// Key.
+    pub key: Key,
 }
 
 /// The table under test.
@@ -113,7 +121,11 @@ impl Bench {
                     ok: o.host_ok != 0,
                     busy: o.host_busy != 0,
                     full: o.host_full != 0,
+                    present: o.host_present != 0,
+                    ended: o.host_ended != 0,
+                    two: o.host_two != 0,
                     session: o.host_session,
+                    key: o.host_key,
                 });
             }
         }

@@ -3,6 +3,8 @@
 //!
 //! A map from key to record. When a dead record leaves the table is the table's business; so a key with a dead record may be there
 //! or not. Everything else is exact: answers, operations, events, replies to the host.
+//!
+//! The key that a session was made under is its name here; a second key leads to that, and goes when it goes.
 
 use crate::{Key, Record, TableIn, TableOut, state};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,7 +15,16 @@ struct Binding {
     record: Record,
     flag: bool,
     written: u64,
+    /// When a packet put the key into the table; 0 by the host.
+    made: u64,
+    /// No other binding has this one.
+    serial: u64,
 }
+
+/// Cycles in which what was written to the record of a key that is in the memories is handed to packets beside them.
+const FORWARDED: u64 = 6;
+/// The same of a key that was put into the table.
+const FORWARDED_NEW: u64 = 10;
 
 /// Stash entries, and those of them and of the sessions that may stay unused at a refusal.
 const STASH: u32 = 32;
@@ -43,6 +54,10 @@ pub struct Counts {
     pub host: u64,
     pub host_busy: u64,
     pub dumps: u64,
+    pub seconds: u64,
+    pub found_by_second: u64,
+    pub ended_with_two: u64,
+    pub add_refused: u64,
 }
 
 /// Cycles by which the clocks of sweep and host may be behind what they read.
@@ -56,6 +71,12 @@ pub struct Reference {
     sessions: u32,
     bindings: HashMap<Key, Binding>,
     owners: HashMap<u32, Key>,
+    /// From a second key to the first of its session, and back.
+    firsts: HashMap<Key, Key>,
+    seconds: HashMap<Key, Key>,
+    /// Session and serial number of the binding that the host was told of last; absent if that is not known for sure.
+    told: Option<(u32, u64)>,
+    serial: u64,
     /// Removed, event not yet seen.
     unreported: Vec<(u32, Key, Record)>,
     /// Session and cycle of undo requests. One may hit a later creation of the same key, if it waits long.
@@ -82,6 +103,11 @@ struct Host {
     live: Vec<(u32, Record)>,
     inserted: Option<u32>,
     removed: Option<u32>,
+    /// Since the request the session `from` was live in no cycle, or was dead in one.
+    never_live: bool,
+    once_dead: bool,
+    /// A packet has found the second key that is to be added.
+    added: bool,
 }
 
 struct Dump {
@@ -98,6 +124,10 @@ impl Reference {
             sessions,
             bindings: HashMap::new(),
             owners: HashMap::new(),
+            firsts: HashMap::new(),
+            seconds: HashMap::new(),
+            told: None,
+            serial: 0,
             unreported: Vec::new(),
             undos: HashMap::new(),
             flying: VecDeque::from(vec![TableIn::default(); crate::LATENCY as usize]),
@@ -127,6 +157,10 @@ impl Reference {
     fn forget(&mut self, key: &Key) -> Option<Binding> {
         let binding = self.bindings.remove(key)?;
         self.owners.remove(&binding.session);
+        if let Some(second) = self.seconds.remove(key) {
+            self.firsts.remove(&second);
+            self.counts.ended_with_two += 1;
+        }
         if let Some(dump) = &mut self.dump {
             dump.alive.remove(&binding.session);
         }
@@ -140,6 +174,36 @@ impl Reference {
         {
             self.unreported.push((binding.session, *key, binding.record));
         }
+    }
+
+    /// The first key of the session that `key` is a key of.
+    fn first(&self, key: &Key) -> Key {
+        self.firsts.get(key).copied().unwrap_or(*key)
+    }
+
+    /// The binding of a session.
+    fn of_session(&self, session: u32) -> Option<&Binding> {
+        self.owners.get(&session).and_then(|key| self.bindings.get(key))
+    }
+
+    /// The host has given the session a second key.
+    fn add(&mut self, session: u32, key: Key) -> Check {
+        if self.value(&self.first(&key)).is_some() {
+            return Err(format!("session {session} got a second key that is there already: {key:x?}"));
+        }
+        self.gone(&self.first(&key));
+        let Some(first) = self.owners.get(&session).copied() else {
+            return Err(format!("session {session}, which does not exist, got the second key {key:x?}"));
+        };
+        if let Some(other) = self.seconds.insert(first, key) {
+            return Err(format!("session {session} got the third key {key:x?}: it has {first:x?} and {other:x?}"));
+        }
+        if self.told.is_some() && self.told != self.bindings.get(&first).map(|b| (session, b.serial)) {
+            return Err(format!("session {session} got the key {key:x?}, but the host was told of {:?}", self.told));
+        }
+        self.firsts.insert(key, first);
+        self.counts.seconds += 1;
+        Ok(())
     }
 
     fn own(&mut self, session: u32, key: Key) -> Check {
@@ -195,7 +259,14 @@ impl Reference {
         let fail = |what: &str, known: Option<&Binding>| {
             Err(format!("{what}: key {key:x?}, table says {output:?}, known {known:?}"))
         };
-        let mut known = self.bindings.get(&key).copied();
+        let adding = self.host.as_ref().filter(|host| host.op == 4 && host.key == key && host.from == output.session);
+        let known = self.bindings.get(&self.first(&key)).is_some_and(|binding| binding.session == output.session);
+        if adding.is_some_and(|host| !host.added) && output.present != 0 && !known {
+            self.add(output.session, key)?;
+            self.host.as_mut().expect("just looked at").added = true;
+        }
+        let mut first = self.first(&key);
+        let mut known = self.bindings.get(&first).copied();
         let just = known.is_some_and(|b| b.written + 1 == now);
         let live = known.is_some_and(|b| if just { b.record.state != state::FREE } else { self.binding_is_live(&b) });
         if output.present == 0 && known.is_some() {
@@ -207,9 +278,11 @@ impl Reference {
             if live && !undone {
                 return fail("a live binding is not found", known.as_ref());
             }
-            self.gone(&key);
+            self.gone(&first);
             known = None;
+            first = key;
         }
+        self.counts.found_by_second += u64::from(known.is_some() && first != key);
         let live = live && known.is_some();
         let record = Record::unpack(output.record);
         match &known {
@@ -218,7 +291,7 @@ impl Reference {
                 if binding.session != output.session || binding.record != record {
                     return fail("wrong session or record", known.as_ref());
                 }
-                let recent = now - binding.written < 10;
+                let recent = now - binding.written < FORWARDED || now - binding.made < FORWARDED_NEW;
                 let flag = if recent { binding.flag } else { record.target & 1 != 0 };
                 if flag != (output.flag != 0) {
                     return fail("wrong flag", known.as_ref());
@@ -243,20 +316,24 @@ impl Reference {
             1 => {
                 self.counts.writes += 1;
                 let binding = known.expect("checked: present");
-                self.put(key, Binding { record: wish, flag: packet.flag != 0, written: now, ..binding });
+                self.put(first, Binding { record: wish, flag: packet.flag != 0, written: now, ..binding });
                 (wish.state != record.state).then_some((2, false, binding.session, wish, key))
             }
             2 => {
                 self.counts.creates += 1;
                 self.counts.revived += u64::from(known.is_some() && !live);
-                if known.is_none() {
-                    self.own(output.session, key)?;
-                }
+                let binding = match known {
+                    Some(binding) => binding,
+                    None => {
+                        self.own(output.session, key)?;
+                        self.new_binding(output.session, wish, now)
+                    }
+                };
                 if let Some(dump) = self.dump.as_mut().filter(|_| !live) {
                     // Was dead for a moment.
                     dump.alive.remove(&output.session);
                 }
-                self.put(key, Binding { session: output.session, record: wish, flag: packet.flag != 0, written: now });
+                self.put(first, Binding { record: wish, flag: packet.flag != 0, written: now, ..binding });
                 let renewed = !live && known.is_some() && record.state != state::FREE;
                 Some((if live { 2 } else { 1 }, renewed, output.session, wish, key))
             }
@@ -264,7 +341,7 @@ impl Reference {
                 self.counts.deletes += 1;
                 let binding = known.expect("checked: present");
                 let free = Record { state: state::FREE, ..record };
-                self.put(key, Binding { record: free, flag: packet.flag != 0, written: now, ..binding });
+                self.put(first, Binding { record: free, flag: packet.flag != 0, written: now, ..binding });
                 if let Some(dump) = &mut self.dump {
                     dump.alive.remove(&binding.session);
                 }
@@ -273,7 +350,7 @@ impl Reference {
             4 => {
                 self.counts.writes += 1;
                 let binding = known.expect("checked: present");
-                self.put(key, Binding { flag: packet.flag != 0, written: now, ..binding });
+                self.put(first, Binding { flag: packet.flag != 0, written: now, ..binding });
                 None
             }
             _ if packet.op == 2 && !(packet.only_dead != 0 && live) => {
@@ -283,6 +360,11 @@ impl Reference {
             _ => None,
         };
         Ok(event)
+    }
+
+    fn new_binding(&mut self, session: u32, record: Record, made: u64) -> Binding {
+        self.serial += 1;
+        Binding { session, record, flag: false, written: made, made, serial: self.serial }
     }
 
     fn put(&mut self, key: Key, binding: Binding) {
@@ -309,7 +391,13 @@ impl Reference {
         let text = format!("event {seen:?}");
         match kind {
             1 => {
-                // The host's INSERT.
+                // The host's INSERT. A dead session that has the key as its second one is gone.
+                if self.first(&key) != key {
+                    if self.value(&self.first(&key)).is_some() {
+                        return Err(format!("{text}: it is the second key of a live binding"));
+                    }
+                    self.gone(&self.first(&key));
+                }
                 let Some(host) =
                     self.host.as_ref().filter(|host| host.op == 1 && host.key == key && host.record == record)
                 else {
@@ -334,7 +422,18 @@ impl Reference {
                 if let Some(dump) = &mut self.dump {
                     dump.alive.remove(&session);
                 }
-                self.put(key, Binding { session, record, flag: false, written: 0 });
+                if self.seconds.contains_key(&key) {
+                    if renewed {
+                        return Err(format!("{text}: the host took over a session of two keys"));
+                    }
+                    self.gone(&key);
+                    self.own(session, key)?;
+                }
+                let binding = match self.bindings.get(&key) {
+                    Some(binding) => Binding { record, flag: false, written: 0, made: 0, ..*binding },
+                    None => self.new_binding(session, record, 0),
+                };
+                self.put(key, binding);
                 self.host.as_mut().expect("just looked at").inserted = Some(session);
                 Ok(())
             }
@@ -351,7 +450,7 @@ impl Reference {
                     return Err(format!("{text}: no such binding; known {:?}", self.bindings.get(&key)));
                 };
                 let undone = self.is_undone(&binding);
-                let by_host = self.host.as_ref().is_some_and(|host| host.op == 2 && host.key == key);
+                let by_host = self.host.as_ref().is_some_and(|host| host.op == 2 && self.first(&host.key) == key);
                 if self.binding_is_live(&binding) && !undone && !by_host {
                     return Err(format!("{text}: it is live"));
                 }
@@ -370,11 +469,11 @@ impl Reference {
     /// The record of the key, if it is live by the clocks of any of the last cycles.
     fn value_then(&self, key: &Key) -> Option<(u32, Record)> {
         let live = |b: &&Binding| self.past.iter().any(|clocks| b.record.live(clocks.0, clocks.1));
-        self.value(key).or_else(|| self.bindings.get(key).filter(live).map(|b| (b.session, b.record)))
+        self.value(key).or_else(|| self.bindings.get(&self.first(key)).filter(live).map(|b| (b.session, b.record)))
     }
 
     fn value(&self, key: &Key) -> Option<(u32, Record)> {
-        self.bindings.get(key).filter(|b| self.binding_is_live(b)).map(|b| (b.session, b.record))
+        self.bindings.get(&self.first(key)).filter(|b| self.binding_is_live(b)).map(|b| (b.session, b.record))
     }
 
     fn host_start(&mut self, input: &TableIn) {
@@ -389,6 +488,9 @@ impl Reference {
                 live: self.value_then(&input.host_key).into_iter().collect(),
                 inserted: None,
                 removed: None,
+                never_live: true,
+                once_dead: false,
+                added: false,
             });
         }
     }
@@ -399,6 +501,11 @@ impl Reference {
             if host.seen.last() != Some(&value) {
                 host.seen.push(value);
             }
+            let of = self.of_session(host.from);
+            let live_then = of.is_some_and(|b| self.past.iter().any(|clocks| b.record.live(clocks.0, clocks.1)));
+            let live = of.is_some_and(|b| self.binding_is_live(b));
+            host.never_live &= !live && !live_then;
+            host.once_dead |= !live;
             let then = self.value_then(&host.key);
             if then.is_some() && host.live.last() != then.as_ref() {
                 host.live.extend(then);
@@ -431,6 +538,7 @@ impl Reference {
             }
             0 if !ok && !other && !host.seen.contains(&None) => return fail("not found"),
             0 if other => return fail("find is never busy"),
+            0 | 3 if ok && self.two_is_wrong(output) => return fail("wrong count of keys"),
             1 if ok != host.inserted.is_some() => return fail("ok without a CREATED, or CREATED without ok"),
             1 if !ok && !other && host.live.is_empty() => return fail("exists already, it says"),
             2 if ok => {
@@ -438,12 +546,52 @@ impl Reference {
                     return fail("removed what is not there");
                 }
                 if host.removed != Some(output.host_session)
-                    && self.bindings.get(&host.key).is_some_and(|b| b.session == output.host_session)
+                    && self.bindings.get(&self.first(&host.key)).is_some_and(|b| b.session == output.host_session)
                 {
-                    self.gone(&host.key);
+                    self.gone(&self.first(&host.key));
                 }
             }
             2 if !other && !host.seen.contains(&None) => return fail("nothing to remove, it says"),
+            4 if ok => {
+                if host.never_live {
+                    return fail("a session that was not live got a key");
+                }
+                if output.host_session != host.from {
+                    return fail("another session got the key");
+                }
+                if !host.added {
+                    self.add(host.from, host.key)?;
+                }
+            }
+            4 => {
+                self.counts.add_refused += u64::from(!other);
+                let told = self.of_session(host.from).map(|b| (host.from, b.serial));
+                let has_two = self.owners.get(&host.from).is_some_and(|first| self.seconds.contains_key(first));
+                if host.added {
+                    return fail("refused, but a packet found the key");
+                }
+                match (output.host_present != 0, output.host_ended != 0, output.host_two != 0) {
+                    (true, false, false) if !other && !host.live.is_empty() => {}
+                    (false, true, false) if !other && (host.once_dead || self.told.is_none() || self.told != told) => {}
+                    (false, false, true) if !other && has_two => {}
+                    (false, false, false) if other => {}
+                    _ => return fail("a second key is refused for no reason, or for a wrong one"),
+                }
+            }
+            5 if ok => {
+                let first = self.owners.get(&output.host_session);
+                if output.host_session != host.from
+                    || first.and_then(|first| self.seconds.get(first)) != Some(&output.host_key)
+                {
+                    return fail("not the second key of the session");
+                }
+            }
+            5 if !other => {
+                let has_two = self.owners.get(&host.from).is_some_and(|first| self.seconds.contains_key(first));
+                if has_two && !host.once_dead {
+                    return fail("the second key is not told");
+                }
+            }
             3 => {
                 let walked = ok.then_some(output.host_session);
                 if ok {
@@ -477,7 +625,18 @@ impl Reference {
             }
             _ => {}
         }
+        if host.op != 4 {
+            let told = self.bindings.get(&self.first(&output.host_key)).filter(|b| b.session == output.host_session);
+            let told = told.map(|b| (b.session, b.serial));
+            self.told = if ok && host.op != 2 { told } else { None };
+        }
         Ok(())
+    }
+
+    /// Whether the answer tells of two keys, or of one, of a session that has not.
+    fn two_is_wrong(&self, output: &TableOut) -> bool {
+        let first = self.owners.get(&output.host_session).filter(|first| self.value(first).is_some());
+        first.is_some_and(|first| self.seconds.contains_key(first) != (output.host_two != 0))
     }
 
     /// A dump begins: the next requests are NEXT, walking up from session 0, until one is not ok.
@@ -504,6 +663,8 @@ impl Reference {
         }
         self.bindings.clear();
         self.owners.clear();
+        self.firsts.clear();
+        self.seconds.clear();
         Ok(())
     }
 }

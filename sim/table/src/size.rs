@@ -14,14 +14,16 @@ const HALF_BLOCK: [(u64, u64); 5] = [(1024, 18), (2048, 9), (4096, 4), (8192, 2)
 type Shape = (u64, u64, u64);
 
 /// Memories of a table with `sessions` sessions, a power of two of at least eight: one word for each session in all of them.
-fn memories(sessions: u64) -> [Shape; 7] {
+fn memories(sessions: u64) -> [Shape; 8] {
     let session = u64::from(sessions.ilog2());
     let (rows, row) = (sessions / 4, session - 2);
     [
-        // binding_table, slots: key, session, valid bit and parity, in four ways.
-        (4, rows, KEY + session + 2),
-        // binding_mover, where a session's slot is: way and row.
-        (1, sessions, row + 2),
+        // binding_table, slots: key, session, which key of it, valid bit and parity, in four ways.
+        (4, rows, KEY + session + 3),
+        // binding_mover, where the slots of a session's two keys are: way and row.
+        (2, sessions, row + 2),
+        // binding_mover, whether it has two, twice, in four banks.
+        (4, rows, 2),
         // binding_mover, which slots are occupied, with parity, for moves and for packets, by way.
         (4, rows, 2),
         (4, rows, 2),
@@ -36,7 +38,7 @@ fn memories(sessions: u64) -> [Shape; 7] {
 
 /// Bits of memory for each binding: the sum over all memories of one word for each session, ways and banks counted once.
 pub fn bits_per_binding(sessions: u64) -> u64 {
-    memories(sessions).iter().map(|(_, _, bits)| bits).sum()
+    memories(sessions).iter().map(|(count, words, bits)| count * words * bits / sessions).sum()
 }
 
 /// Block RAMs (36 Kb) of a table: each memory from halves of the shape that takes the fewest,
@@ -50,7 +52,7 @@ pub fn block_rams(sessions: u64) -> f64 {
 }
 
 /// UltraRAM blocks of a table: `ceil(words / 4096) x ceil(bits / 72)` for each memory but the smallest, which tell the occupied slots
-/// and stay block RAM.
+/// and the sessions of two keys and stay block RAM.
 pub fn ultra_rams(sessions: u64) -> u64 {
     let (depth, width) = ULTRARAM;
     let large = memories(sessions).into_iter().filter(|(_, _, bits)| *bits > 2);
@@ -75,9 +77,9 @@ mod tests {
 
     #[test]
     fn ultra_rams_by_hand() {
-        // Slots 5 columns x 16, where 16, records 16 and 16, free sessions 16.
-        assert_eq!(ultra_rams(65_536), 144);
-        assert_eq!(sessions_in_ultra_ram(143), 32_768);
-        assert_eq!(sessions_in_ultra_ram(144), 65_536);
+        // Slots 5 columns x 16, where 16 and 16, records 16 and 16, free sessions 16.
+        assert_eq!(ultra_rams(65_536), 160);
+        assert_eq!(sessions_in_ultra_ram(159), 32_768);
+        assert_eq!(sessions_in_ultra_ram(160), 65_536);
     }
 }

@@ -28,6 +28,8 @@ struct Round {
     host: u64,
     /// Of 1024 creations, those that are undone.
     undo: u64,
+    /// Of 1024 answers that name a session, those after which it gets a second key.
+    add: u64,
     batches: u64,
 }
 
@@ -65,6 +67,9 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
     let mut created: Vec<(u32, u32)> = Vec::new();
     let mut dump: Option<u32> = None;
     let mut space = 0;
+    // Second keys, the newest last.
+    let mut seconds = [Key::default(); 16];
+    let mut asked = 0;
     let mut input = vec![TableIn::default(); BATCH];
     while bench.reference.as_ref().expect("checked").counts.packets < packets {
         let round = rounds(&mut random);
@@ -77,6 +82,8 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
                 if random.chance(round.load) {
                     let key = if random.chance(round.again) {
                         recent[random.below(11) as usize]
+                    } else if round.add > 0 && random.chance(200) {
+                        seconds[random.below(16) as usize]
                     } else {
                         any_key(&mut random, &round, space)
                     };
@@ -109,11 +116,41 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
                 let i = &mut input[at];
                 if let Some(from) = dump {
                     (i.host_start, i.host_session) = (4, from);
+                } else if let Some(reply) =
+                    bench.host_reply.filter(|reply| reply.ok && asked != 5).filter(|_| random.chance(round.add))
+                {
+                    // Of what was just told; at times of another, or with a key that is there.
+                    i.host_start = if random.chance(100) { 6 } else { 5 };
+                    i.host_session =
+                        if random.chance(50) { random.below(sessions.into()) as u32 } else { reply.session };
+                    i.host_key = match random.below(16) {
+                        0 => reply.key,
+                        1 => recent[0],
+                        2..6 => seconds[random.below(16) as usize],
+                        6..10 => any_key(&mut random, &round, space),
+                        _ => any_key(&mut random, &round, space + (1 << 40)),
+                    };
+                    if i.host_start == 5 {
+                        seconds.rotate_left(1);
+                        seconds[15] = i.host_key;
+                    }
                 } else if random.chance(round.host) {
                     let op = random.below(24) as u8;
-                    let op = if op == 23 { 3 } else { op % 3 };
+                    // What is to get a second key has to be found first.
+                    let op = if op == 23 && !random.chance(round.add) {
+                        3
+                    } else if round.add > random.below(1600) {
+                        0
+                    } else {
+                        op % 3
+                    };
                     i.host_start = 1 + op;
-                    i.host_key = if random.chance(200) { recent[0] } else { any_key(&mut random, &round, space) };
+                    i.host_key = match random.below(5) {
+                        0 => recent[0],
+                        1..4 if op == 0 && round.add > 0 => recent[random.below(11) as usize],
+                        4 if round.add > 0 => seconds[random.below(16) as usize],
+                        _ => any_key(&mut random, &round, space),
+                    };
                     i.host_record = any_record(&mut random, &round, clocks, false).pack();
                     if op == 3 {
                         // The dump begins before the next batch does; nothing has been walked yet.
@@ -124,6 +161,7 @@ fn life(seed: u64, sessions: u32, packets: u64, rounds: &mut dyn FnMut(&mut Rand
                 }
             }
             let waited = bench.host_waits || input.iter().any(|i| i.host_start != 0);
+            asked = input.iter().map(|i| i.host_start).find(|start| *start != 0).unwrap_or(asked);
             bench.run(&input)?;
             if let (Some(_), true, false) = (dump, waited, bench.host_waits) {
                 let reply = bench.host_reply.expect("it is answered");
@@ -194,6 +232,7 @@ fn hot_keys() {
         life: 1 + random.below(12),
         host: 500,
         undo: 100,
+        add: [0, 400, 900][random.below(3) as usize],
         batches: 20,
     });
 }
@@ -212,6 +251,7 @@ fn full_table() {
         life: 1 + random.below(60),
         host: 300,
         undo: [0, 20][random.below(2) as usize],
+        add: [0, 400][random.below(2) as usize],
         batches: 30,
     });
 }
@@ -230,6 +270,26 @@ fn mixed() {
         life: 1 + random.below(40),
         host: 900,
         undo: random.below(60),
+        add: random.below(900),
+        batches: 40,
+    });
+}
+
+/// Many sessions with two keys, which both are used; some of them under heavy traffic, some in a full table.
+#[test]
+fn two_keys() {
+    lives("two keys", 512, 2, &mut |random| Round {
+        keys: [16, 100, 400, 1000][random.below(4) as usize],
+        load: [30, 200, 600, 1024][random.below(4) as usize],
+        again: [0, 300, 700][random.below(3) as usize],
+        create: 300,
+        write: 200,
+        delete: [0, 5, 100][random.below(3) as usize],
+        tick: [0, 2, 20, 100][random.below(4) as usize],
+        life: 1 + random.below(60),
+        host: 1024,
+        undo: [0, 100][random.below(2) as usize],
+        add: 1000,
         batches: 40,
     });
 }

@@ -61,8 +61,8 @@ fn the_host_finds_what_is_renewed_at_the_last_moment() {
     let session = scene.round(0, 0, 0).session;
     for asked in 0..=TICK {
         let reply = scene.round(0, 0, asked);
-        assert_eq!(reply, HostReply { ok: true, busy: false, full: false, session }, "found by key, asked in {asked}");
+        assert_eq!((reply.ok, reply.session), (true, session), "found by key, asked in {asked}");
         let reply = scene.round(3, session, asked);
-        assert_eq!(reply, HostReply { ok: true, busy: false, full: false, session }, "found by walk, asked in {asked}");
+        assert_eq!((reply.ok, reply.session), (true, session), "found by walk, asked in {asked}");
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 const SESSIONS: u32 = 512;
 const ROWS: u32 = SESSIONS / 4;
-/// Bits of a key; a session's number follows in a slot, then two flags.
+/// Bits of a key; a session's number follows in a slot, then three flags.
 const KEY_BITS: u32 = 305;
 const SESSION_BITS: u32 = 9;
-const SLOT_BITS: u32 = KEY_BITS + SESSION_BITS + 2;
+const SLOT_BITS: u32 = KEY_BITS + SESSION_BITS + 3;
 /// When bindings end, in ticks of the slow clock.
 const END: u16 = 100;
 /// Cycles after which everything that was begun has settled.
@@ -146,7 +146,7 @@ fn slots() {
         assert!(answer.parity > 0, "bit {bit} of way {way}, row {row} is not reported");
         hit.push(session);
         // Without its number, nobody knows whose the slot is.
-        lost += u32::from((KEY_BITS..KEY_BITS + SESSION_BITS).contains(&bit));
+        lost += u32::from((KEY_BITS..=KEY_BITS + SESSION_BITS).contains(&bit));
     }
     let again: Vec<_> = hit.iter().map(|session| scene.bindings.remove(session).expect("it was there").0).collect();
     scene.assert_all();

@@ -21,7 +21,7 @@ unsafe impl Send for TableModel {}
 /// A memory of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableMemory {
-    /// Slots of a way, 0 .. 3: words {parity, valid, session, key} by row.
+    /// Slots of a way, 0 .. 3: words {parity, valid, second, session, key} by row.
     Slots(u8),
     /// Records that packets read: {parity, record} by session.
     Records,
