@@ -118,7 +118,7 @@ pub struct ControlFrame {
 
 /// A NIC that a host path lends: registers, memory, the rings of events and of the table mover, and heartbeats.
 ///
-/// `HostInterface::attach` makes these two rings of it; `Nic::open` works as on the device. What belongs to the host path is refused: a write to such a register is
+/// `HostInterface::attach` with [`LENT_RINGS`](crate::LENT_RINGS) makes these two rings of it; `Nic::open` works as on the device. What belongs to the host path is refused: a write to such a register is
 /// lost, as those to a device that is gone, and told by [`Lent::take_refusals`]. When the host path goes, registers read all ones.
 pub struct Lent {
     shared: Arc<Shared>,

@@ -18,5 +18,5 @@ pub use error::PathError;
 pub use lender::{Listener, MAX_LENT_BYTES, MAX_LENT_REGIONS};
 pub use lent::{ControlFrame, Lent, LentError, Refused};
 pub use path::{HOST_PATH_ADDRESSES, HostPath, Kernel, Options, dropped_before};
-pub use policy::register_name;
+pub use policy::{LENT_RINGS, register_name};
 pub use stats::{ControlStats, NicDrops, RingTrouble, RxStats, Stats, TxStats};

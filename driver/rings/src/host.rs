@@ -313,13 +313,14 @@ impl HostInterface {
         Ok(host)
     }
 
-    /// Takes a part of a host interface that somebody else has in service, who lends it as `device`: as [`HostInterface::open`], but without a reset. Which
-    /// rings can be made is the lender's business; a ring that is not lent does not start.
+    /// Takes a part of a host interface that somebody else has in service, who lends it as `device`: as [`HostInterface::open`], but without a reset. Of the
+    /// rings only those in `lent`, a bit for each, can be made; the others count as in use.
     ///
     /// # Errors
     /// As [`HostInterface::open`].
-    pub fn attach(device: Arc<dyn PciDevice>) -> Result<HostInterface, RingError> {
+    pub fn attach(device: Arc<dyn PciDevice>, lent: u32) -> Result<HostInterface, RingError> {
         let host = HostInterface::identify(device, IovaSpace::new())?;
+        host.shared.owned.fetch_or(!lent, Ordering::AcqRel);
         host.shared.wait_reset()?;
         Ok(host)
     }
