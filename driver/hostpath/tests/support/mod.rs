@@ -2,6 +2,8 @@
 //! The NIC in plain Rust behind a vfio-user socket, served by a thread.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod net;
+
 use hashgate_netdev::{MAX_FRAME, NetDevice};
 use hashgate_pci_sim::{InProcess, VfioUserServer};
 use hashgate_regs::defs::{Mode, Reason, Track, VipKind};
