@@ -15,7 +15,9 @@ pub enum PathError {
     #[error(transparent)]
     Ring(RingError),
     /// The device does not answer any more.
-    #[error("the NIC is gone: all its registers read ones; see that it is there and powered, then start the host path again")]
+    #[error(
+        "the NIC is gone: all its registers read ones; see that it is there and powered, then start the host path again"
+    )]
     Gone,
     /// A ring that failed too often.
     #[error("ring {ring} failed {times} times in a row, the last time because of this: {last}; replace the NIC")]

@@ -55,9 +55,8 @@ impl Listener {
     /// # Errors
     /// [`PathError::Control`] if somebody listens there, it is a file that is no socket, or the operating system refuses.
     pub fn bind(path: &Path) -> Result<Listener, PathError> {
-        let named = |error: io::Error| {
-            PathError::Control(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-        };
+        let named =
+            |error: io::Error| PathError::Control(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
         Listener::open(path).map_err(named)
     }
 
@@ -260,10 +259,10 @@ impl Lender {
         stats.requests += 1;
         let result = match buffer.get(..length).and_then(Message::from_bytes) {
             Some(message) => self.handle(&message, stats),
-            None => Err(format!("a request of {length} bytes: {HEADER} to {MAX_REQUEST} are possible")),
+            None => Err(Some(format!("a request of {length} bytes: {HEADER} to {MAX_REQUEST} are possible"))),
         };
         if let Err(complaint) = result {
-            self.let_go(Some(complaint), stats);
+            self.let_go(complaint, stats);
         }
         true
     }
@@ -340,20 +339,20 @@ impl Lender {
         let text = text.get(..MAX_ANSWER - HEADER).unwrap_or(text);
         let answer = Message { op: op::STATS | op::ANSWER, status: status::OK, id, payload: text.to_vec() };
         if let Err(error) = send(&controller.socket, &answer, &[]) {
-            self.let_go(Some(format!("it does not read its answers ({error})")), stats);
+            self.let_go(unread(error), stats);
         }
     }
 
-    /// Carries a request out and answers it.
-    fn handle(&mut self, message: &Message, stats: &mut ControlStats) -> Result<(), String> {
+    /// Carries a request out and answers it. The error says why the controller has to go; nothing if it has gone.
+    fn handle(&mut self, message: &Message, stats: &mut ControlStats) -> Result<(), Option<String>> {
         let greeted = self.controller.as_ref().is_some_and(|controller| controller.greeted);
         if greeted == (message.op == op::HELLO) {
-            return Err("the first request has to be the greeting, and no other".into());
+            return Err(Some("the first request has to be the greeting, and no other".into()));
         }
         let answer = self.answer(message);
         let Some(controller) = &mut self.controller else { return Ok(()) };
-        let mut reply = Message { op: message.op | op::ANSWER, status: status::OK, id: message.id, payload: Vec::new() };
-        let unread = |error: Errno| format!("it does not read its answers ({error})");
+        let mut reply =
+            Message { op: message.op | op::ANSWER, status: status::OK, id: message.id, payload: Vec::new() };
         match answer {
             Answer::Silence => Ok(()),
             Answer::Payload(bytes) => {
@@ -368,7 +367,7 @@ impl Lender {
                 reply.payload = message.payload.get(..4).unwrap_or_default().to_vec();
                 send(&controller.socket, &reply, &[]).map_err(unread)?;
                 // Whoever speaks another language is not talked to.
-                if controller.greeted { Ok(()) } else { Err("it speaks another version".into()) }
+                if controller.greeted { Ok(()) } else { Err(Some("it speaks another version".into())) }
             }
             Answer::Stats => {
                 self.stats_wanted = Some(message.id);
@@ -531,7 +530,9 @@ impl Lender {
         debug_assert!(buffer.len() > FRAME_HEADER + MAX_FRAME);
         let controller = self.controller.as_ref()?;
         match recv(&controller.frames, &mut buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
-            Ok((_, length)) if length > FRAME_HEADER && length <= buffer.len() => Some((buffer[8], FRAME_HEADER..length)),
+            Ok((_, length)) if length > FRAME_HEADER && length <= buffer.len() => {
+                Some((buffer[8], FRAME_HEADER..length))
+            }
             // What is longer or has no frame has no possible length either.
             Ok((_, length)) if length > 0 => Some((0, 0..0)),
             _ => None,
@@ -543,6 +544,11 @@ impl Drop for Lender {
     fn drop(&mut self) {
         self.stop_lent();
     }
+}
+
+/// Why a controller that an answer cannot be sent to has to go; nothing if it has gone.
+fn unread(error: Errno) -> Option<String> {
+    (!matches!(error, Errno::PIPE | Errno::CONNRESET)).then(|| format!("it does not read its answers ({error})"))
 }
 
 /// Sends a message; never waits.

@@ -51,7 +51,9 @@ pub enum Refused {
         offset: u32,
     },
     /// Too much memory.
-    #[error("a controller gets {MAX_LENT_REGIONS} pieces of memory and {MAX_LENT_BYTES:#x} bytes altogether: give some back first")]
+    #[error(
+        "a controller gets {MAX_LENT_REGIONS} pieces of memory and {MAX_LENT_BYTES:#x} bytes altogether: give some back first"
+    )]
     Limit,
     /// Memory at addresses that are not the controller's.
     #[error("addresses have to be whole pages, free, and below {HOST_PATH_ADDRESSES:#x}")]
@@ -372,7 +374,12 @@ impl Connection {
             }
             let cut = got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
             let message = Message::from_bytes(&buffer[..got.bytes]).filter(|_| !cut);
-            let nonsense = || io::Error::new(io::ErrorKind::InvalidData, format!("an answer of {} bytes, {HEADER} to {MAX_ANSWER} are possible", got.bytes));
+            let nonsense = || {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("an answer of {} bytes, {HEADER} to {MAX_ANSWER} are possible", got.bytes),
+                )
+            };
             return Ok(Received { message: message.ok_or_else(nonsense)?, fds });
         }
     }

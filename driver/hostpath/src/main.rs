@@ -189,10 +189,7 @@ fn run(cli: &Cli) -> Result<Stats, Failure> {
 }
 
 /// Takes everything into service, what lasts last.
-fn start(
-    cli: &Cli,
-    log: Arc<dyn Fn(&str) + Send + Sync>,
-) -> Result<(HostPath, UnixStream, u64), PathError> {
+fn start(cli: &Cli, log: Arc<dyn Fn(&str) + Send + Sync>) -> Result<(HostPath, UnixStream, u64), PathError> {
     let (stop, signalled) = UnixStream::pair().map_err(PathError::Wait)?;
     for signal in [SIGTERM, SIGINT] {
         let end = signalled.try_clone().map_err(PathError::Wait)?;
@@ -206,8 +203,12 @@ fn start(
         tap.set_mtu(mtu).map_err(|error| PathError::Tap(named(error)))?;
     }
     let host_down = dropped_before(&*device)?;
-    let options =
-        Options { port: cli.port, queues: cli.queues, keep_destination: cli.keep_destination, size_log2: cli.ring_log2 };
+    let options = Options {
+        port: cli.port,
+        queues: cli.queues,
+        keep_destination: cli.keep_destination,
+        size_log2: cli.ring_log2,
+    };
     let path = HostPath::start(device, Box::new(tap), control, options, host_down, log)?;
     path.tap().set_persistent(true).map_err(PathError::Tap)?;
     Ok((path, stop, host_down))
@@ -217,7 +218,9 @@ fn start(
 fn explain(error: io::Error) -> io::Error {
     let todo = match error.kind() {
         io::ErrorKind::ResourceBusy => "another process has it: end that one, or choose another name",
-        io::ErrorKind::PermissionDenied => "run with CAP_NET_ADMIN, or let somebody make it for this user (ip tuntap add)",
+        io::ErrorKind::PermissionDenied => {
+            "run with CAP_NET_ADMIN, or let somebody make it for this user (ip tuntap add)"
+        }
         io::ErrorKind::NotFound => "the kernel has no TAP devices (modprobe tun)",
         io::ErrorKind::InvalidInput if !error.to_string().contains("interface name") => {
             "an interface that is no TAP device has this name: choose another one"
@@ -242,7 +245,12 @@ fn tell(stats: &Stats) {
         ),
         format!(
             "control: {} heartbeats given, {} without a controller, {} not read; {} sent, {} without room, {} impossible",
-            control.heard, control.no_controller, control.controller_slow, control.sent, control.tx_full, control.bad_frame
+            control.heard,
+            control.no_controller,
+            control.controller_slow,
+            control.sent,
+            control.tx_full,
+            control.bad_frame
         ),
         format!(
             "rings: {} restarts, {} faults, {} violations, {} resets seen, {} interrupts lost; {} register reads, {} writes, {} sleeps",

@@ -7,9 +7,7 @@ use crate::stats::Stats;
 use crate::{Listener, PathError};
 use hashgate_device::{Interrupt, PciDevice, Width, config, map_bar};
 use hashgate_netdev::{MAX_FRAME, NetDevice, Tap};
-use hashgate_regs::host::{
-    BAR0_BYTES, CONTROL_RX, EVENTS, HOST_BUILD, HOST_ID, ID, MOVER, ring,
-};
+use hashgate_regs::host::{BAR0_BYTES, CONTROL_RX, EVENTS, HOST_BUILD, HOST_ID, ID, MOVER, ring};
 use hashgate_rings::{
     HostInterface, IovaSpace, QueueChoice, RingError, RxConfig, RxDrops, RxQueue, SendOutcome, TxConfig, TxRing,
 };
@@ -93,7 +91,9 @@ impl Options {
         match self {
             Options { port: 2.., .. } => range("wire port", self.port, "0 or 1"),
             Options { queues: 0 | 9.., .. } => range("number of queues", self.queues, "1 to 8"),
-            Options { size_log2: 0..4 | 16.., .. } => range("size of rings, a power of two,", self.size_log2, "4 to 15"),
+            Options { size_log2: 0..4 | 16.., .. } => {
+                range("size of rings, a power of two,", self.size_log2, "4 to 15")
+            }
             _ => Ok(()),
         }
     }

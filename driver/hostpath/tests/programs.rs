@@ -3,147 +3,17 @@
 
 mod support;
 
-use hashgate_device::PciDevice;
-use hashgate_hostpath::{LENT_RINGS, Lent, LentError, Stats};
+use hashgate_hostpath::LentError;
 use hashgate_nic::Nic;
-use hashgate_rings::{EventConfig, HostInterface, MoverConfig};
 use hashgate_soft_nic::SoftNic;
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use support::net::{Echo, Net, Server, TAP, ask, connect, ip, ping, wait_open};
-use support::{Folder, PATIENCE, Served, tables, wait_for};
+use support::process::{Process, command, control_if_asked, lent, names, start_controller};
+use support::{Folder, Served, tables, wait_for};
 
-/// Path of the control socket, for the process that [`controller`] becomes.
-const CONTROL: &str = "HASHGATE_TEST_CONTROL";
-
-/// A host path at work, killed when this is dropped.
-struct Process {
-    child: Child,
-    lines: Receiver<Value>,
-}
-
-fn command(net: &Net, arguments: &[&str]) -> Command {
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", &net.host, env!("CARGO_BIN_EXE_hashgate-hostpath")]).args(arguments);
-    command
-}
-
-impl Process {
-    /// Starts it and waits until it is up; gives what it says then.
-    fn start(net: &Net, folder: &Folder, more: &[&str]) -> (Process, Value) {
-        let device = format!("vfio-user:{}", folder.path("nic").display());
-        let control = folder.path("control").display().to_string();
-        let arguments = [&["--device", &device, "--tap", TAP, "--control", &control, "--json"], more].concat();
-        let mut child = command(net, &arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let out = child.stdout.take().unwrap();
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                println!("host path: {line}");
-                // Whoever listened may be gone.
-                let _ = sender.send(serde_json::from_str(&line).unwrap());
-            }
-        });
-        let mut process = Process { child, lines };
-        let up = process.event("up");
-        (process, up)
-    }
-
-    /// The next line of a kind.
-    fn event(&mut self, kind: &str) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no event {kind}: {error}"));
-            if line["event"] == kind {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for the end; gives the exit code, the counters and the error.
-    fn end(&mut self) -> (Option<i32>, Option<Stats>, String) {
-        let last = self.event("end");
-        let code = self.child.wait().unwrap().code();
-        let error = last["error"].as_str().unwrap_or_default().to_owned();
-        (code, serde_json::from_value(last["stats"].clone()).unwrap(), error)
-    }
-
-    /// SIGTERM, after which it has to end well.
-    fn terminate(mut self) -> Stats {
-        self.signal(Signal::TERM);
-        let (code, stats, error) = self.end();
-        assert_eq!((code, error.as_str()), (Some(0), ""));
-        stats.unwrap()
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Ended already, mostly.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn lent(control: &Path) -> Arc<Lent> {
-    wait_for("the host path's attention", || match Lent::connect(control) {
-        Ok(lent) => Some(Arc::new(lent)),
-        Err(LentError::Busy { .. }) => None,
-        Err(error) => panic!("{error}"),
-    })
-}
-
-fn names(device: &Lent) -> Vec<u8> {
-    let tables = Nic::open(device).unwrap().read_active().unwrap();
-    tables.vips.iter().map(|vip| vip.id as u8).collect()
-}
-
-/// What a controller does all the time, in a process of its own; does nothing as a test.
+/// The process that [`start_controller`] starts; nothing as a test.
 #[test]
 fn controller() {
-    let Some(control) = std::env::var_os(CONTROL) else { return };
-    let lent = lent(Path::new(&control));
-    let host = HostInterface::attach(lent.clone() as Arc<dyn PciDevice>, LENT_RINGS).unwrap();
-    host.enable_interrupts().unwrap();
-    let mut events = host.event_ring(&EventConfig::default()).unwrap();
-    let mut nic = Nic::open(&*lent).unwrap();
-    nic.set_bulk(Some(Box::new(host.table_mover(&MoverConfig::default()).unwrap())));
-    nic.load(&tables(9)).unwrap();
-    nic.enable(true);
-    println!("\nworking");
-    // Until it is killed; not for ever.
-    let end = std::time::Instant::now() + PATIENCE;
-    while std::time::Instant::now() < end {
-        nic.read_active().unwrap();
-        events.poll(16, |_| ()).unwrap();
-        lent.send_frame(0, &[0x88; 60]).unwrap();
-    }
-}
-
-/// Starts [`controller`] as a process and waits until it works.
-fn start_controller(control: &Path) -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["controller", "--exact", "--nocapture"])
-        .env(CONTROL, control)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line == "working"), "the controller ended before it worked");
-    child
+    control_if_asked();
 }
 
 #[test]
@@ -191,7 +61,7 @@ fn a_killed_controller_costs_no_frame_and_no_table() {
     let mut echo = Echo::new(&net, &server);
     let mut stream = connect(&net, &server);
     for _ in 0..5 {
-        let mut controller = start_controller(&control);
+        let mut controller = start_controller(&control, Some(9));
         echo.run(100);
         std::thread::scope(|scope| {
             let traffic = scope.spawn(|| echo.run(500));
@@ -292,7 +162,9 @@ fn what_cannot_start_says_why_and_leaves_nothing() {
     start(&device, "lo", &control, &["lo", "no TAP device has this name"]);
     start(&device, TAP, "/nowhere/control", &["/nowhere/control", "No such file"]);
     start(&device, TAP, &format!("/tmp/{}", "x".repeat(120)), &["107 bytes"]);
-    for (option, value) in [("--port", "2"), ("--queues", "0"), ("--queues", "9"), ("--mtu", "9001"), ("--ring-log2", "3")] {
+    for (option, value) in
+        [("--port", "2"), ("--queues", "0"), ("--queues", "9"), ("--mtu", "9001"), ("--ring-log2", "3")]
+    {
         refused(
             &["--device", &device, "--tap", TAP, "--control", &control, option, value],
             &[option, value, "is not in"],
@@ -310,7 +182,12 @@ fn what_cannot_start_says_why_and_leaves_nothing() {
     start(&device, "hg1", &folder.path("other").display().to_string(), &["in use by another driver"]);
     let other = folder.path("nic2");
     let _served = Served::new(SoftNic::new(), &other, None);
-    start(&format!("vfio-user:{}", other.display()), TAP, &folder.path("other").display().to_string(), &[TAP, "another process has it"]);
+    start(
+        &format!("vfio-user:{}", other.display()),
+        TAP,
+        &folder.path("other").display().to_string(),
+        &[TAP, "another process has it"],
+    );
     assert!(!net.has("hg1") && net.has(TAP));
     process.terminate();
 }

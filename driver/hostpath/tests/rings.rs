@@ -5,8 +5,8 @@ mod support;
 
 use hashgate_device::{DeviceError, PciDevice, Width, config};
 use hashgate_hostpath::{
-    HOST_PATH_ADDRESSES, HostPath, Kernel, LENT_RINGS, Lent, LentError, Listener, MAX_LENT_BYTES, Options, PathError, Refused,
-    Stats, dropped_before,
+    HOST_PATH_ADDRESSES, HostPath, Kernel, LENT_RINGS, Lent, LentError, Listener, MAX_LENT_BYTES, Options, PathError,
+    Refused, Stats, dropped_before,
 };
 use hashgate_netdev::NetDevice;
 use hashgate_nic::Nic;
@@ -172,7 +172,8 @@ fn plain(n: u32) -> Frame {
 
 /// Numbers of frames, in order of numbers.
 fn numbers(frames: &[Vec<u8>]) -> Vec<u32> {
-    let mut numbers: Vec<u32> = frames.iter().map(|frame| u32::from_be_bytes(*frame[14..].first_chunk().unwrap())).collect();
+    let mut numbers: Vec<u32> =
+        frames.iter().map(|frame| u32::from_be_bytes(*frame[14..].first_chunk().unwrap())).collect();
     numbers.sort_unstable();
     numbers
 }
@@ -208,7 +209,11 @@ fn frames_pass_both_ways_with_no_register_read_for_any() {
     assert_eq!((stats.rx.tap_full, stats.tx.stalls, stats.nic), (0, stats.tx.stalls, Default::default()));
     // Set-up, a look each second and the counters at the end; nothing of it grows with the frames.
     assert!(stats.mmio_reads < 400, "{} register reads", stats.mmio_reads);
-    assert!(stats.mmio_writes < u64::from(FRAMES), "{} register writes for {FRAMES} frames each way", stats.mmio_writes);
+    assert!(
+        stats.mmio_writes < u64::from(FRAMES),
+        "{} register writes for {FRAMES} frames each way",
+        stats.mmio_writes
+    );
     assert_eq!(log, Vec::<String>::new());
 }
 
@@ -300,9 +305,7 @@ fn heartbeats_go_to_the_controller_and_others_to_the_kernel() {
         for (port, bytes) in [(2, frame(9, 0x886f, 80)), (0, vec![1; 13]), (0, vec![1; 9023])] {
             assert!(lent.send_frame(port, &bytes).unwrap());
         }
-        wait_for("what cannot be sent is counted", || {
-            (lent.stats().unwrap().control.bad_frame == 3).then_some(())
-        });
+        wait_for("what cannot be sent is counted", || (lent.stats().unwrap().control.bad_frame == 3).then_some(()));
         wait_for("the frame on the wire", || (work.served.seen.sent.lock().unwrap().len() == 1).then_some(()));
     });
     let sent = seen.sent.lock().unwrap();
@@ -359,7 +362,10 @@ fn what_is_the_host_paths_is_refused_by_name() {
             ring(3) + ring::BASE,
         ] {
             let error = lent.write_register(at as u32, 1).unwrap_err();
-            assert!(matches!(error, LentError::Refused(Refused::HostPathRegister { offset }) if offset as usize == at), "{error}");
+            assert!(
+                matches!(error, LentError::Refused(Refused::HostPathRegister { offset }) if offset as usize == at),
+                "{error}"
+            );
             assert!(error.to_string().contains("belongs to the host path"), "{error}");
         }
         let error = lent.write_register(RING_FAULT as u32, 1 << MOVER | 1).unwrap_err();
@@ -383,7 +389,9 @@ fn what_is_the_host_paths_is_refused_by_name() {
         assert_ne!(lent.config_read(config::COMMAND, Width::Word).unwrap() & config::COMMAND_BUS_MASTER, 0, "still on");
         assert!(matches!(lent.bar(2), Err(DeviceError::NoBar { index: 2 })));
         // Memory: limits, addresses.
-        for (iova, bytes) in [(HOST_PATH_ADDRESSES, 4096), (HOST_PATH_ADDRESSES - 4096, 8192), (4096, MAX_LENT_BYTES + 4096)] {
+        for (iova, bytes) in
+            [(HOST_PATH_ADDRESSES, 4096), (HOST_PATH_ADDRESSES - 4096, 8192), (4096, MAX_LENT_BYTES + 4096)]
+        {
             let error = lent.map_dma(iova, bytes).err().unwrap();
             assert!(error.to_string().contains("borrowing memory"), "{error}");
         }
@@ -415,9 +423,7 @@ fn a_controller_that_talks_nonsense_ends_itself_only() {
         let before = work.connect();
         drop(before);
         let peer = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
-        wait_for("its turn", || {
-            connect(&peer, &SocketAddrUnix::new(work.control).unwrap()).ok()
-        });
+        wait_for("its turn", || connect(&peer, &SocketAddrUnix::new(work.control).unwrap()).ok());
         let hello = [1u32, 0, 0x4847_4850, 1].map(u32::to_le_bytes).concat();
         let read = [2u32, 7, 0].map(u32::to_le_bytes).concat();
         let ended = send(&peer, &hello, SendFlags::NOSIGNAL).is_err()
@@ -484,7 +490,10 @@ fn a_ring_with_impossible_answers_is_started_again() {
     });
     let stats = stats.unwrap();
     assert_eq!((stats.rings.violations, stats.rings.restarts), (3, 3), "{log:?}");
-    assert!(log[0].contains("ring 0") && log[0].contains("65535") && log[0].contains("10 ms (failure 1 of 8)"), "{log:?}");
+    assert!(
+        log[0].contains("ring 0") && log[0].contains("65535") && log[0].contains("10 ms (failure 1 of 8)"),
+        "{log:?}"
+    );
     assert!(log[2].contains("40 ms (failure 3 of 8)"), "{log:?}");
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub mod net;
+pub mod process;
 
 use hashgate_netdev::{MAX_FRAME, NetDevice};
 use hashgate_pci_sim::{InProcess, VfioUserServer};
