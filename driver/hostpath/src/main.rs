@@ -92,7 +92,7 @@ impl Device {
 enum Line<'a> {
     Up { tap: &'a str, control: String, queues: u8, port: u8, host_down: u64 },
     Log { text: &'a str },
-    End { error: Option<String>, stats: Option<Stats> },
+    End { error: Option<String>, stats: Option<&'a Stats> },
 }
 
 fn main() -> ExitCode {
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     };
     if json {
         let error = error.as_ref().map(describe);
-        print_line(&Line::End { error, stats });
+        print_line(&Line::End { error, stats: stats.as_deref() });
     } else {
         if let Some(stats) = stats {
             tell(&stats);
@@ -120,7 +120,7 @@ fn main() -> ExitCode {
 /// Why it ended, and what was counted until then.
 struct Failure {
     code: u8,
-    stats: Option<Stats>,
+    stats: Option<Box<Stats>>,
     error: PathError,
 }
 
@@ -145,7 +145,7 @@ fn print_line(line: &Line<'_>) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-fn run(cli: &Cli) -> Result<Stats, Failure> {
+fn run(cli: &Cli) -> Result<Box<Stats>, Failure> {
     let json = cli.json;
     let log = Arc::new(move |text: &str| {
         if json {
@@ -170,7 +170,7 @@ fn run(cli: &Cli) -> Result<Stats, Failure> {
     }
     let failed = |path: &HostPath, error| {
         let code = if matches!(error, PathError::Gone) { 3 } else { 1 };
-        Failure { code, stats: Some(path.stats_without_drops()), error }
+        Failure { code, stats: Some(Box::new(path.stats_without_drops())), error }
     };
     if let Err(error) = path.run(stop.as_fd()) {
         return Err(failed(&path, error));
@@ -180,8 +180,8 @@ fn run(cli: &Cli) -> Result<Stats, Failure> {
     {
         return Err(failed(&path, PathError::Tap(error)));
     }
-    let counted = path.stats_without_drops();
-    path.finish().map_err(|error| Failure {
+    let counted = Box::new(path.stats_without_drops());
+    path.finish().map(Box::new).map_err(|error| Failure {
         code: if matches!(error, PathError::Gone) { 3 } else { 1 },
         stats: Some(counted),
         error,

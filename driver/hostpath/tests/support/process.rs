@@ -126,13 +126,14 @@ pub fn control_if_asked() {
         nic.load(&tables(variant.parse().unwrap())).unwrap();
         nic.enable(true);
     }
+    lent.send_frame(0, &heartbeat()).unwrap();
     println!("\nworking");
     // Until it is killed; not for ever.
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
+        lent.send_frame(0, &heartbeat()).unwrap();
         nic.read_active().unwrap();
         events.poll(16, |_| ()).unwrap();
-        lent.send_frame(0, &heartbeat()).unwrap();
     }
 }
 
