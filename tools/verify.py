@@ -123,7 +123,9 @@ def test_steps() -> list[Step]:
     build = ["cargo", "nextest", "run", "--no-run"] if has_nextest else ["cargo", "test", "--no-run"]
     steps = [
         Step("rust build", [*build, *cargo]),
-        Step("rust tests", [*runner, *cargo], ("rust build",), count_rust, r"(?:test result|Summary)(.*)"),
+        # Served to the host path, by one of the tests.
+        Step("lbsim", ["cargo", "build", "--locked", "--release", "-p", "lbsim"], ("rust build",)),
+        Step("rust tests", [*runner, *cargo], ("rust build", "lbsim"), count_rust, r"(?:test result|Summary)(.*)"),
         clippy_step(("rust build",)),
         Step("synthesis", [python, "hw/synth/run.py"], note=r"^summary: (.*)$"),
         Step("synthesis host", [python, "hw/synth/run.py", "--top", "host_interface"], note=r"^summary: (.*)$"),

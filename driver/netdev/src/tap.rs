@@ -28,14 +28,42 @@ impl Tap {
                 .offload(false)
                 .inherit_enable_state()
                 .build_sync()?;
-            if persistent {
-                device.persist()?;
-            }
             device.set_nonblocking(true)?;
             let fd = rustix::io::fcntl_dupfd_cloexec(borrow(&device), 0)?;
-            Ok(Tap { device, fd })
+            let tap = Tap { device, fd };
+            if persistent {
+                tap.set_persistent(true)?;
+            }
+            Ok(tap)
         };
         open().map_err(|error: io::Error| io::Error::new(error.kind(), format!("TAP device {name}: {error}")))
+    }
+
+    /// Lets the interface outlive this process, or go with it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn set_persistent(&self, persistent: bool) -> io::Result<()> {
+        let value = libc::c_ulong::from(persistent);
+        // SAFETY: the request takes its number by value and touches no memory of ours.
+        let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::TUNSETPERSIST as _, value) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// MAC address of the interface, as it is now.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn mac(&self) -> io::Result<[u8; 6]> {
+        self.device.mac_address()
+    }
+
+    /// Sets the MTU of the interface: bytes behind the Ethernet header.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn set_mtu(&self, mtu: u16) -> io::Result<()> {
+        self.device.set_mtu(mtu)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
 use hashgate_device::{Bar, DMA_PAGE, DeviceError, DmaRegion, Interrupt, PciDevice, Width, config, map_bar};
 use hashgate_regs::host::{
     BAR0_BYTES, BUILD, FAULT_ADDRESS, FAULT_VECTOR, HOST_BUILD, HOST_ID, HOST_RESET, HOST_STATUS, ID, REASON_QUEUE,
-    RING_FAULT, RINGS, SPREAD, STATUS_RESETTING, STATUS_STUCK, TX_BAD, VECTORS, ring,
+    RING_FAULT, RING_RUNNING, RINGS, SPREAD, STATUS_RESETTING, STATUS_STUCK, TX_BAD, VECTORS, ring,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -300,13 +300,40 @@ impl HostInterface {
     /// a process on the same device; other processes are refused by the backend), [`RingError::WrongId`] and [`RingError::WrongBuild`] if it is not what this driver knows,
     /// [`RingError::NoAnswer`] if all reads give ones, [`RingError::ResetStuck`] if the reset does not end.
     pub fn open(device: Arc<dyn PciDevice>) -> Result<HostInterface, RingError> {
+        HostInterface::open_in(device, IovaSpace::new())
+    }
+
+    /// As [`HostInterface::open`]; memory for the device gets its addresses from `addresses` only, so that others can have the rest.
+    ///
+    /// # Errors
+    /// As [`HostInterface::open`].
+    pub fn open_in(device: Arc<dyn PciDevice>, addresses: IovaSpace) -> Result<HostInterface, RingError> {
+        let host = HostInterface::identify(device, addresses)?;
+        host.reset()?;
+        Ok(host)
+    }
+
+    /// Takes a part of a host interface that somebody else has in service, who lends it as `device`: as [`HostInterface::open`], but without a reset. Of the
+    /// rings only those in `lent`, a bit for each, can be made; the others count as in use.
+    ///
+    /// # Errors
+    /// As [`HostInterface::open`].
+    pub fn attach(device: Arc<dyn PciDevice>, lent: u32) -> Result<HostInterface, RingError> {
+        let host = HostInterface::identify(device, IovaSpace::new())?;
+        host.shared.owned.fetch_or(!lent, Ordering::AcqRel);
+        host.shared.wait_reset()?;
+        Ok(host)
+    }
+
+    /// Checks what the device is, and changes nothing but that it answers memory accesses.
+    fn identify(device: Arc<dyn PciDevice>, addresses: IovaSpace) -> Result<HostInterface, RingError> {
         let claim = Claim::new(&device)?;
         let bar = map_bar(&*device, 0, BAR0_BYTES)?;
         set_command(&*device, config::COMMAND_MEMORY, 0)?;
         let shared = Arc::new(Shared {
             device,
             bar,
-            addresses: Mutex::new(IovaSpace::new()),
+            addresses: Mutex::new(addresses),
             owned: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
             resets: AtomicU32::new(0),
@@ -324,9 +351,7 @@ impl HostInterface {
         if build & 0xff_ffff != BUILD {
             return Err(RingError::WrongBuild { build });
         }
-        let host = HostInterface { shared };
-        host.reset()?;
-        Ok(host)
+        Ok(HostInterface { shared })
     }
 
     /// Resets the host side: rings, DMA and interrupt requests. Rings that were made before only give errors from then on, until they are started again
@@ -374,6 +399,20 @@ impl HostInterface {
     /// The interrupt that tells of faults; `None` while interrupts are not enabled.
     pub fn fault_interrupt(&self) -> Option<Arc<dyn Interrupt>> {
         self.shared.interrupt(FAULT_VECTOR)
+    }
+
+    /// The interrupt of ring `number`, whoever has the ring; `None` while interrupts are not enabled.
+    pub fn interrupt(&self, number: usize) -> Option<Arc<dyn Interrupt>> {
+        self.shared.interrupt(number)
+    }
+
+    /// Rings that are enabled or have transfers under way, a bit for each: one register read. A ring of this driver that is not among them was
+    /// ended by a reset that somebody else made.
+    ///
+    /// # Errors
+    /// [`RingError::NoAnswer`] if the device is gone.
+    pub fn running(&self) -> Result<u32, RingError> {
+        self.shared.read(RING_RUNNING)
     }
 
     /// Rings that the NIC has halted; `None` if there are none. Starting a ring again clears its fault.

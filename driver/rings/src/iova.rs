@@ -29,6 +29,15 @@ impl IovaSpace {
         IovaSpace { free: BTreeMap::from([(FIRST, WINDOW.start), (WINDOW.end, END)]) }
     }
 
+    /// Those from `first` on, which is rounded up to a whole page and lies above the window of interrupt messages: the rest is somebody else's.
+    ///
+    /// # Panics
+    /// If `first` is not above the window and below 2^39.
+    pub fn above(first: u64) -> IovaSpace {
+        assert!((WINDOW.end..END).contains(&first), "{first:#x} is not between {:#x} and {END:#x}", WINDOW.end);
+        IovaSpace { free: BTreeMap::from([(first.next_multiple_of(DMA_PAGE as u64), END)]) }
+    }
+
     /// Takes addresses for `bytes`, rounded up to whole pages; `None` if there is no room. A page behind each range stays free, so that an
     /// access beyond the end of one does not meet the next.
     pub fn take(&mut self, bytes: usize) -> Option<u64> {
@@ -87,6 +96,13 @@ mod tests {
             space.give_back(starts[n], sizes[n]);
         }
         assert_eq!(space.free, IovaSpace::new().free);
+    }
+
+    #[test]
+    fn a_part_stays_somebody_elses() {
+        let mut space = IovaSpace::above((1 << 38) + 1);
+        assert_eq!(space.take(1), Some((1 << 38) + DMA_PAGE as u64));
+        assert_eq!(space.take(1 << 38), None);
     }
 
     #[test]

@@ -303,7 +303,7 @@ impl PciDevice for VfioUser {
             let request = sized(20).word(flags).word(MSIX_IRQ).word(vector).word(1).done();
             self.shared.call(action, command::SET_IRQS, &request, &[event.as_fd()])?;
         }
-        enabled.extend(events.into_iter().map(|event| Arc::new(Event { event }) as Arc<dyn Interrupt>));
+        enabled.extend(events.into_iter().map(|event| Arc::new(Event::new(event)) as Arc<dyn Interrupt>));
         Ok(enabled)
     }
 
@@ -343,8 +343,16 @@ impl Bar for RemoteBar {
     }
 }
 
-struct Event {
+/// An interrupt that comes as an eventfd.
+pub struct Event {
     event: OwnedFd,
+}
+
+impl Event {
+    /// From an eventfd that does not block.
+    pub fn new(event: OwnedFd) -> Event {
+        Event { event }
+    }
 }
 
 impl Interrupt for Event {

@@ -13,4 +13,4 @@ mod client;
 pub mod protocol;
 
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, Message};
-pub use client::VfioUser;
+pub use client::{Event, VfioUser};

@@ -363,7 +363,8 @@ impl PciDevice for Vfio {
             return Err(DeviceError::DmaMap { iova, bytes, reason });
         }
         let space = &self.opened.space;
-        let memory = DmaMemory::anonymous(bytes).map_err(|source| DeviceError::Io { action: ACTION, source })?;
+        // With a file, so that it can be lent to another process.
+        let memory = DmaMemory::shared(bytes).map_err(|source| DeviceError::Io { action: ACTION, source })?;
         match space.map(iova, &memory) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Err(DeviceError::DmaMap { iova, bytes, reason: "mapped already" }),
