@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The cluster's side of a NIC: which member owns which hash bucket.
+//! The cluster protocol: heartbeats, views, one map agreed by all, and its hand-over. Normative text: `docs/cluster.md`.
 //!
-//! [`map`] computes bucket maps. Every member computes them by itself from the same base and the same membership and
-//! gets the same owners bit for bit, so members only compare digests.
+//! * [`map`] computes bucket maps; [`maps`] are sets of them and their digests.
+//! * [`message`] is what members tell each other, `frame` how it is written and authenticated.
+//! * `Cluster` is the state machine; [`api`] what goes in and comes out.
+//!
+//! No sockets, clocks or threads in here.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod map;
+pub mod maps;
+pub mod message;
