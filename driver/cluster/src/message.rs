@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What members tell each other, independent of how it is written into frames (that is [``frame`]).
+//! What members tell each other, independent of how it is written into frames (that is [`crate::frame`]).
 //! Meaning: `docs/cluster.md`.
 
 use std::collections::BTreeMap;
