@@ -489,7 +489,7 @@ impl ControlServer {
         if place.incarnation != self.incarnation {
             return Ok(self.reply(id, place, Outcome::Unknown, "the daemon was started anew"));
         }
-        if place.sequence > self.sequence {
+        if place.sequence > self.sequence || (place.sequence == self.sequence && self.given.is_none()) {
             return Err(Refusal::Unasked);
         }
         if let Some(kept) = self.kept.iter().find(|it| it.sequence == place.sequence && it.id == id) {
@@ -499,7 +499,7 @@ impl ControlServer {
             return Ok(self.reply(id, place, Outcome::Unknown, "too many other requests came after it"));
         }
         // Not done, and never will be: everything above `forgotten` that was done is kept.
-        if place.sequence < self.sequence || self.given.is_none() {
+        if place.sequence < self.sequence {
             let now_valid = self.give(now);
             return Ok(self.reply(id, now_valid, Outcome::Stale, "other requests were faster"));
         }
@@ -600,9 +600,8 @@ impl ControlClient {
 
     /// The request to all that answered the first and have not answered this; `None` if there is nobody.
     pub fn request(&self) -> Option<Vec<u8>> {
-        let targets: BTreeMap<_, _> =
-            self.challenges.iter().filter(|(host, _)| !self.answers.contains_key(host)).collect();
-        let targets: BTreeMap<_, _> = targets.into_iter().map(|(host, (place, _))| (*host, *place)).collect();
+        let asked = self.challenges.iter().filter(|(host, _)| !self.answers.contains_key(host));
+        let targets: BTreeMap<_, _> = asked.map(|(host, (place, _))| (*host, *place)).collect();
         (!targets.is_empty()).then(|| self.wire.write(self.id, &Body::Request(Some(self.request), targets)))
     }
 
@@ -620,34 +619,32 @@ impl ControlClient {
 
     fn take(&mut self, datagram: &[u8]) -> Result<(), Refusal> {
         let (id, body) = self.wire.read(datagram)?;
-        let (Body::Challenge(host, _) | Body::Answer(host, ..)) = body else {
-            return Err(Refusal::Kind);
+        let (host, place, answer) = match body {
+            Body::Challenge(host, place) => (host, place, None),
+            Body::Answer(host, place, answer) => (host, place, Some(answer)),
+            Body::Hello(_) | Body::Request(..) => return Err(Refusal::Kind),
         };
         if id != self.id || self.hosts.0 & 1 << (host.get() - 1) == 0 {
             return Err(Refusal::NotForMe);
         }
-        match body {
+        let Some(answer) = answer else {
             // Only the first one counts: a request with it may be under way.
-            Body::Challenge(_, place) => {
-                self.challenges.entry(host).or_insert((place, 1));
+            self.challenges.entry(host).or_insert((place, 1));
+            return Ok(());
+        };
+        let (asked, tries) = self.challenges.get_mut(&host).ok_or(Refusal::Unasked)?;
+        let last = match answer.outcome {
+            Outcome::Busy => false,
+            Outcome::Stale if place.sequence > asked.sequence && *tries < TRIES => {
+                (*asked, *tries) = (place, *tries + 1);
+                false
             }
-            Body::Answer(_, place, answer) => {
-                let (asked, tries) = self.challenges.get_mut(&host).ok_or(Refusal::Unasked)?;
-                match answer.outcome {
-                    Outcome::Busy => {}
-                    // An answer to what was asked before that.
-                    Outcome::Stale if place.sequence <= asked.sequence => {}
-                    Outcome::Stale if *tries < TRIES => {
-                        *asked = place;
-                        *tries += 1;
-                    }
-                    // The first one counts.
-                    _ => {
-                        self.answers.entry(host).or_insert(answer);
-                    }
-                }
-            }
-            Body::Hello(_) | Body::Request(..) => return Err(Refusal::Kind),
+            Outcome::Stale => place.sequence > asked.sequence,
+            // Not to what was signed before the present one.
+            _ => place == *asked,
+        };
+        if last {
+            self.answers.entry(host).or_insert(answer);
         }
         Ok(())
     }
