@@ -492,7 +492,8 @@ impl ControlServer {
         if place.sequence > self.sequence || (place.sequence == self.sequence && self.given.is_none()) {
             return Err(Refusal::Unasked);
         }
-        if let Some(kept) = self.kept.iter().find(|it| it.sequence == place.sequence && it.id == id) {
+        // By id alone: this may be a late copy with a number that the client gave up for another.
+        if let Some(kept) = self.kept.iter().find(|it| it.id == id) {
             return Ok(kept.answer.clone().map_or(Received::Pending, Received::Reply));
         }
         if place.sequence <= self.forgotten {

@@ -210,7 +210,7 @@ pub struct Message {
     pub host: HostId,
     /// Its start.
     pub incarnation: u64,
-    /// Grows with each message of an incarnation, from 1.
+    /// Grows with each message of an incarnation, from 1; below 2^40.
     pub sequence: u64,
     /// What it says.
     pub body: Body,

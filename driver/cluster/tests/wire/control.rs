@@ -176,7 +176,7 @@ fn clients_at_the_same_time_both_succeed() {
     let (ticket_b, request) = execute(server.receive(0, &b.request().unwrap()));
     assert_eq!(request, Request::Stop);
     // A late copy of what was signed first changes nothing, on neither side.
-    b.receive(&reply(server.receive(0, &early))).unwrap();
+    assert_eq!(server.receive(0, &early), Ok(Received::Pending));
     b.receive(&stale).unwrap();
     assert_eq!(server.receive(0, &b.request().unwrap()), Ok(Received::Pending));
     // Answers in the other order.
@@ -235,16 +235,16 @@ fn too_many_requests_wait() {
 #[test]
 fn nothing_is_done_twice() {
     let mut random = random();
-    for _ in 0..200 {
-        let mut servers: Vec<_> = [1, 2, 3].map(server).into();
+    for _ in 0..500 {
+        let mut servers: Vec<_> = [1, 2].map(server).into();
         let mut clients: Vec<_> = (0..4).map(|n| client(random.random(), EVERYBODY, Request::Hold(n))).collect();
         let mut now = 0;
         // What is under way, from clients and from hosts; nothing is ever taken out, so all of it may come again.
         let (mut up, mut down) = (Vec::new(), Vec::new());
         let mut waiting: Vec<(usize, Ticket, u32)> = Vec::new();
         let mut done: BTreeMap<(usize, u32), usize> = BTreeMap::new();
-        for _ in 0..600 {
-            now += random.random_range(0..SECOND / 5);
+        for _ in 0..400 {
+            now += random.random_range(0..SECOND / 10);
             match random.random_range(0..6) {
                 0 => up.push(clients.choose(&mut random).unwrap().hello()),
                 1 => up.extend(clients.choose(&mut random).unwrap().request()),

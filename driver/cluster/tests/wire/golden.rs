@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Golden frames: in `tests/golden`, NAME.hex is a frame or datagram and NAME.fields what is in it, as the dissector that we ship names it.
-//! Three must agree: what we write, what we read, what the dissector shows. `HASHGATE_BLESS=1` writes the files anew.
+//! Three must agree: what we write, what we read, what the dissector shows. `HASHGATE_BLESS=1` writes the files anew, and the seeds of the
+//! fuzzer, which are the same bytes.
 
 use crate::control::datagrams;
 use crate::samples::*;
@@ -11,9 +12,9 @@ use hashgate_cluster::frame::Codec;
 use hashgate_cluster::message::{
     Body, Committed, Echo, Fetch, Heartbeat, Holdings, HostId, HostSet, MapIndex, MapPage, Message, PAGE_BUCKETS, Phase,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{LowerHex, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A frame, or a datagram, with its fields.
 pub struct Golden {
@@ -289,10 +290,6 @@ fn page_fields(out: &mut Adder, it: &MapPage) -> usize {
     1036 + 2 * it.weights.len()
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
 fn hex_file(bytes: &[u8]) -> String {
     bytes.chunks(32).fold(String::new(), |text, line| text + &hex(line) + "\n")
 }
@@ -302,26 +299,37 @@ fn fields_file(fields: &tshark::Fields) -> String {
     fields.iter().map(line).collect()
 }
 
-#[test]
-fn golden_files_are_what_is_written() {
-    let bless = std::env::var_os("HASHGATE_BLESS").is_some();
-    let mut known = BTreeSet::new();
-    for golden in all() {
-        let files = [("hex", hex_file(&golden.bytes)), ("fields", fields_file(&golden.fields))];
-        for (extension, content) in files {
-            let name = format!("{}.{extension}", golden.name);
-            let path = folder().join(&name);
-            if bless {
-                std::fs::write(&path, &content).expect("the golden folder can be written");
-            }
-            let found = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(found == content, "{name} is another: if that is meant, bump the version and set HASHGATE_BLESS=1");
-            assert!(known.insert(name), "{} is there twice", golden.name);
+/// Whether all files of a folder are these, and no others; writes them if that is asked for.
+fn compare(folder: &str, files: &BTreeMap<String, Vec<u8>>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    if std::env::var_os("HASHGATE_BLESS").is_some() {
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        for (name, content) in files {
+            std::fs::write(folder.join(name), content).expect("the folder can be written");
         }
     }
-    let entries = std::fs::read_dir(folder()).expect("the golden folder is there");
-    let files: BTreeSet<_> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(files, known, "files that no test knows");
+    for (name, content) in files {
+        let found = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(found == *content, "{name} is another: if that is meant, bump the version and set HASHGATE_BLESS=1");
+    }
+    let entries = std::fs::read_dir(&folder).expect("the folder is there");
+    let there: BTreeSet<_> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(there, files.keys().cloned().collect(), "files that no test knows");
+}
+
+#[test]
+fn golden_files_are_what_is_written() {
+    let golden = all();
+    let hex = golden.iter().map(|it| (format!("{}.hex", it.name), hex_file(&it.bytes).into_bytes()));
+    let fields = golden.iter().map(|it| (format!("{}.fields", it.name), fields_file(&it.fields).into_bytes()));
+    let files: BTreeMap<_, _> = hex.chain(fields).collect();
+    assert_eq!(files.len(), 2 * golden.len(), "each has its own name");
+    compare("tests/golden", &files);
+    // The same as seeds of the fuzzer.
+    let (control, frames): (Vec<_>, Vec<_>) = golden.iter().partition(|it| it.name.starts_with("control_"));
+    for (folder, part) in [("fuzz/corpus/control", control), ("fuzz/corpus/frame", frames)] {
+        compare(folder, &part.into_iter().map(|it| (it.name.to_owned(), it.bytes.clone())).collect());
+    }
 }
 
 #[test]
@@ -376,9 +384,10 @@ fn the_dissector_is_robust() {
             frames.push(packet(&other));
         }
     }
-    let found = tshark::fields(&frames, true, &["eth.type", "_ws.expert.message", "_ws.lua.error"]);
+    let found =
+        tshark::fields(&frames, true, &["eth.type", "_ws.expert.message", "_ws.lua.error", "_ws.lua.proto.error"]);
     for (fields, frame) in found.iter().zip(&frames) {
-        assert!(!fields.contains_key("_ws.lua.error"), "{fields:?} of {}", hex(frame));
+        assert!(!fields.keys().any(|name| name.contains("lua")), "{fields:?} of {}", hex(frame));
         let messages = fields.get("_ws.expert.message").map(|it| it.concat()).unwrap_or_default();
         assert!(!messages.contains("Lua"), "{messages} of {}", hex(frame));
     }

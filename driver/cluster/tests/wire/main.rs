@@ -7,5 +7,6 @@ mod frames;
 mod golden;
 mod hostile;
 mod membership;
+mod properties;
 mod samples;
 mod tshark;
