@@ -309,9 +309,9 @@ fn datagrams_of_others_are_refused() {
     assert_eq!(with(7, 7), Err(Refusal::WrongMac));
     assert_eq!(with(7, 0), Err(Refusal::MissingMac));
     assert_eq!(with(8, 9), Err(Refusal::ForeignCluster));
-    for at in 9..hello.len() {
+    for (at, byte) in hello.iter().enumerate().skip(9) {
         let expected = if at < 12 { Refusal::ForeignCluster } else { Refusal::WrongMac };
-        assert_eq!(with(at, !hello[at]), Err(expected), "byte {at}");
+        assert_eq!(with(at, !byte), Err(expected), "byte {at}");
     }
     for length in 0..hello.len() {
         assert!(server.receive(0, &hello[..length]).is_err(), "{length} bytes");

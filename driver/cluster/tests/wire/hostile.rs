@@ -3,10 +3,11 @@
 //! `HASHGATE_FUZZ=n` makes n random inputs instead of [`RANDOM`].
 
 use crate::golden;
+use crate::membership;
 use crate::properties;
 use crate::samples::*;
 use hashgate_cluster::frame::Refusal;
-use hashgate_cluster::membership::{BYTES, Membership, RULES, Rule, VERSION};
+use hashgate_cluster::membership::BYTES;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use std::collections::BTreeMap;
@@ -155,24 +156,9 @@ fn datagrams_at_random() {
 
 #[test]
 fn membership_frames_at_random() {
-    let it = Membership {
-        version: VERSION,
-        unique_host_id: 1,
-        cluster_ip: CLUSTER,
-        host_ip: HOST_IP,
-        host: 1,
-        default_host: 1,
-        convergence_state: 3,
-        rule_count: 33,
-        unique_code: 1,
-        packets_handled: 1,
-        teaming: 0,
-        reserved: 0,
-        rules: [Rule { code: 1, current: 2, new: 3, idle: 4, ready: 5, weight: 6, reserved: 0 }; RULES],
-    };
     let mut seeds = seeds(false);
     seeds.truncate(2);
-    seeds.extend(vec![it.encode(SOURCE, BROADCAST); 4]);
+    seeds.extend(vec![membership::full().encode(SOURCE, BROADCAST); 4]);
     assert_eq!(seeds[2].len(), 14 + BYTES);
     let reached = ["accepted", "truncated", "too_long", "ethertype", "signature"];
     at_random(properties::membership, &seeds).assert_reached(&reached);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Membership frames, judged by the dissector that `tshark` has of its own.
 
+use crate::golden;
 use crate::samples::*;
 use crate::tshark;
 use hashgate_cluster::frame::{Codec, Kind, Refusal};
@@ -58,7 +59,7 @@ fn quiet() -> Membership {
     }
 }
 
-fn full() -> Membership {
+pub fn full() -> Membership {
     let rule = Rule { code: !0, current: !0, new: !0, idle: !0, ready: !0, weight: !0, reserved: !0 };
     Membership {
         version: !0,
@@ -173,6 +174,13 @@ fn every_membership_frame_comes_back() {
         assert_eq!(Kind::of(&frame), Some(Kind::Membership));
         assert_eq!(Membership::decode(&frame), Ok(it));
     }
+}
+
+#[test]
+fn seeds_of_the_fuzzer_are_what_is_written() {
+    let frame = |it: Membership| it.encode(SOURCE, BROADCAST);
+    let files = [("quiet".to_owned(), frame(quiet())), ("full".to_owned(), frame(full()))];
+    golden::compare("fuzz/corpus/membership", &files.into());
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub fn largest() -> Heartbeat {
         incarnation: u64::MAX - n as u64,
         sequence: SEQUENCE_LIMIT - 1 - n as u64,
         age_ms: u16::MAX - n as u16,
-        counted: n % 2 == 0,
+        counted: n.is_multiple_of(2),
     };
     let all = (1 << MAX_MAPS) - 1;
     Heartbeat {
