@@ -152,7 +152,6 @@ impl Membership {
         it.rules.iter_mut().try_for_each(|rule| from.u64().map(|map| rule.ready = map))?;
         it.rules.iter_mut().try_for_each(|rule| from.u32().map(|weight| rule.weight = weight))?;
         it.rules.iter_mut().try_for_each(|rule| from.u32().map(|reserved| rule.reserved = reserved))?;
-        from.end()?;
         Ok(it)
     }
 }

@@ -140,26 +140,32 @@ fn what_was_recorded_is_worth_nothing() {
 /// Somebody catches a request and delivers it when nobody thinks of it any more.
 #[test]
 fn what_was_held_back_is_worth_nothing() {
-    let mut server = server(1);
-    let mut client = client(1, EVERYBODY, Request::Stop);
-    meet(&mut client, &mut server, 0);
-    let held = client.request().unwrap();
-    let hello = client.hello();
-    let late = reply(server.receive(WINDOW + 1, &held));
+    let mut host_end = server(1);
+    let mut asking = client(1, EVERYBODY, Request::Stop);
+    meet(&mut asking, &mut host_end, 0);
+    let held = asking.request().unwrap();
+    let late = reply(host_end.receive(WINDOW + 1, &held));
     // A recorded hello does not open it again.
-    let mut first = server;
-    reply(first.receive(WINDOW + 2, &hello));
-    reply(first.receive(WINDOW + 3, &held));
+    reply(host_end.receive(WINDOW + 2, &asking.hello()));
+    reply(host_end.receive(WINDOW + 3, &held));
     // The client, if it is still there, learns the number that counts now, and can go on.
-    client.receive(&late).unwrap();
-    assert_eq!(client.waiting(), HostSet(1));
-    assert_ne!(client.request().unwrap(), held);
-    execute(first.receive(WINDOW + 4, &client.request().unwrap()));
+    asking.receive(&late).unwrap();
+    assert_eq!(asking.waiting(), HostSet(1));
+    assert_ne!(asking.request().unwrap(), held);
+    execute(host_end.receive(WINDOW + 4, &asking.request().unwrap()));
 
-    let mut in_time = crate::control::server(1);
-    let mut client = crate::control::client(1, EVERYBODY, Request::Stop);
-    meet(&mut client, &mut in_time, 5);
-    execute(in_time.receive(WINDOW + 5, &client.request().unwrap()));
+    // It can be used as long as is said, counted from the first time that it was given out.
+    let mut host_end = server(1);
+    let mut asking = client(1, EVERYBODY, Request::Stop);
+    meet(&mut asking, &mut host_end, 5);
+    meet(&mut asking, &mut host_end, WINDOW);
+    let request = asking.request().unwrap();
+    asking.receive(&reply(host_end.receive(WINDOW + 6, &request))).unwrap();
+    assert_eq!(asking.waiting(), HostSet(1), "it was not carried out");
+    let mut host_end = server(1);
+    let mut asking = client(1, EVERYBODY, Request::Stop);
+    meet(&mut asking, &mut host_end, 5);
+    execute(host_end.receive(WINDOW + 5, &asking.request().unwrap()));
 }
 
 #[test]
@@ -183,6 +189,38 @@ fn clients_at_the_same_time_both_succeed() {
     b.receive(&server.answer(ticket_b, Outcome::Done, "b", false).unwrap()).unwrap();
     a.receive(&server.answer(ticket_a, Outcome::Done, "a", false).unwrap()).unwrap();
     assert_eq!((&a.answers()[&host(1)].text[..], &b.answers()[&host(1)].text[..]), ("a", "b"));
+}
+
+/// A client that had to sign again goes by what it signed last, whatever comes late.
+#[test]
+fn late_answers_to_earlier_numbers_change_nothing() {
+    let mut server = server(1);
+    let mut slow = client(1, EVERYBODY, Request::Stop);
+    meet(&mut slow, &mut server, 0);
+    let mut other = 100;
+    let mut overtake = |server: &mut ControlServer| {
+        other += 1;
+        let mut fast = client(other, EVERYBODY, Request::Start);
+        meet(&mut fast, server, 0);
+        let (ticket, _) = execute(server.receive(0, &fast.request().unwrap()));
+        assert!(server.answer(ticket, Outcome::Done, "", false).is_some());
+    };
+    let first = slow.request().unwrap();
+    let mut stale = Vec::new();
+    for _ in 0..2 {
+        overtake(&mut server);
+        stale.push(reply(server.receive(0, &slow.request().unwrap())));
+        slow.receive(stale.last().unwrap()).unwrap();
+    }
+    let signed = slow.request();
+    for datagram in &stale {
+        slow.receive(datagram).unwrap();
+        assert_eq!(slow.request(), signed, "it does not go back");
+    }
+    // Its first number is forgotten meanwhile. What is said of that is no answer to the last one.
+    (0..KEPT).for_each(|_| overtake(&mut server));
+    slow.receive(&reply(server.receive(0, &first))).unwrap();
+    assert_eq!(slow.request(), signed);
 }
 
 #[test]

@@ -250,6 +250,41 @@ fn fields_of_received_frames_are_checked() {
     assert_eq!(changed(&holdings, |frame| frame[VALUE + 8] = 65), field(Field::Rule));
 }
 
+/// Counts that say more than there is, though not more than allowed.
+#[test]
+fn counts_are_not_believed() {
+    let short = |message: &Message, offset: usize, byte: u8| changed(message, |frame| frame[VALUE + offset] = byte);
+    let few = beat(|it| {
+        it.echoes.truncate(3);
+        it.connections.truncate(3);
+    });
+    assert_eq!(short(&few, 3, 4), Err(Refusal::Length));
+    assert_eq!(short(&few, 34, 4), Err(Refusal::Length));
+    let index = message(Body::MapIndex(MapIndex { digest: 1, maps: vec![(1, 1); 3] }));
+    assert_eq!(short(&index, 8, 4), Err(Refusal::Length));
+    let Message { body: Body::MapPage(mut it), .. } = page() else { unreachable!("it is a page") };
+    it.weights.clear();
+    let bare = message(Body::MapPage(it));
+    assert_eq!(short(&bare, 8, 1), Err(Refusal::Length));
+}
+
+#[test]
+fn parts_come_once_and_have_their_length() {
+    let fetch = message(Body::Fetch(Fetch::Index { from: host(4), digest: 5 }));
+    assert_eq!(changed(&fetch, |frame| frame.extend_from_within(BODY..)), Err(Refusal::Structure));
+    assert_eq!(changed(&fetch, |frame| frame.extend_from_within(ENVELOPE..BODY)), Err(Refusal::Structure));
+    let longer = |at: usize, end: usize| {
+        changed(&fetch, |frame| {
+            frame[at + 2] += 1;
+            frame.insert(end, 0);
+        })
+    };
+    assert_eq!(longer(ENVELOPE, BODY), Err(Refusal::Length));
+    assert_eq!(longer(BODY, VALUE + 12), Err(Refusal::Length));
+    // A body without an envelope before it.
+    assert_eq!(changed(&fetch, |frame| drop(frame.drain(ENVELOPE..BODY))), Err(Refusal::Structure));
+}
+
 /// Frames that are cut off anywhere, or go on, or whose parts say other lengths.
 #[test]
 fn lengths_are_not_believed() {
