@@ -474,6 +474,11 @@ fn texts_are_harmless() {
     client.receive(&answer).unwrap();
     assert_eq!(client.answers()[&host(1)].text, "\u{20ac}".repeat(MAX_TEXT / 3));
 
+    let (mut client, mut longest) = ask(&"a".repeat(MAX_TEXT));
+    longest[42] += 1;
+    longest.push(b'a');
+    assert_eq!(client.receive(&longest), Err(Refusal::Field(Field::Text)));
+
     let (mut client, answer) = ask("abc");
     let with = |at: usize, byte: u8| {
         let mut answer = answer.clone();
