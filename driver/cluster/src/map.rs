@@ -54,13 +54,27 @@ pub enum MapError {
 }
 
 /// Owners of all buckets of one map, and the weights by which they were shared out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BucketMap {
     owners: Vec<u16>,
     weights: BTreeMap<u16, u32>,
 }
 
 impl BucketMap {
+    /// A map from elsewhere: [`BUCKETS`] owners, and the weights by which they were shared out. `None` if the number of
+    /// owners is another, or an owner other than [`NOBODY`] or a weight is out of range.
+    pub fn from_parts(owners: Vec<u16>, weights: BTreeMap<u16, u32>) -> Option<BucketMap> {
+        let good = owners.len() == BUCKETS
+            && owners.iter().all(|owner| *owner <= NOBODY)
+            && weights.iter().all(|(target, weight)| *target < NOBODY && (1..=MAX_WEIGHT).contains(weight));
+        good.then_some(BucketMap { owners, weights })
+    }
+
+    /// Weights by target by which the buckets were shared out, none of them 0.
+    pub fn weights(&self) -> &BTreeMap<u16, u32> {
+        &self.weights
+    }
+
     /// Owner of each of the [`BUCKETS`] buckets.
     pub fn owners(&self) -> &[u16] {
         &self.owners

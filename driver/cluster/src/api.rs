@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What goes into the state machine and what comes out: the contract between `Cluster` and whoever drives it.
+
+use crate::message::{Body, HostId, HostSet, Message};
+use hashgate_tables::BUCKETS;
+use std::sync::Arc;
+
+/// NIC time in nanoseconds.
+pub type Time = u64;
+
+/// Who takes the new sessions of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// By weight: (host, 0..=100).
+    Multiple(Vec<(HostId, u32)>),
+    /// The live host with the lowest handling priority: (host, 1..=32), unique.
+    Single(Vec<(HostId, u8)>),
+    /// Nobody.
+    Disabled,
+}
+
+/// A rule as far as the protocol needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// Identity across changes of the rule set, unique in it.
+    pub key: u64,
+    /// Who takes what.
+    pub sharing: Sharing,
+}
+
+/// The rules of a cluster. The default host's map is not a rule of it: it follows them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RuleSet {
+    /// Digest of everything that must be the same on all members, not 0.
+    pub digest: u64,
+    /// At most 64; the index is the number of rule and map.
+    pub rules: Vec<Rule>,
+}
+
+/// Settings of one member.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Who I am.
+    pub host: HostId,
+    /// Random at each start.
+    pub incarnation: u64,
+    /// Period of heartbeats, ns.
+    pub period: Time,
+    /// Periods without a heartbeat after which a peer is removed, 2..=255.
+    pub tolerance: u8,
+    /// Length of the lease, ns.
+    pub lease: Time,
+    /// Quorum, if there shall be one.
+    pub quorum: Option<Quorum>,
+    /// Rules at the start.
+    pub rules: Arc<RuleSet>,
+}
+
+/// Who may serve alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quorum {
+    /// Hosts that there are.
+    pub expected_hosts: u8,
+    /// With exactly half of them, the half that has this one.
+    pub witness: Option<HostId>,
+}
+
+/// What a restarted daemon finds in its NIC.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Adopted {
+    /// From the scratch registers.
+    pub committed: crate::message::Committed,
+    /// Read back from the NIC, checked against the digest; one for each rule and the default.
+    pub maps: Arc<crate::maps::MapSet>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// `Cluster::deadline` was reached (or anything else: a tick too many does no harm).
+    Tick,
+    /// An authenticated message of this cluster came in.
+    Message(Message),
+    /// The NIC has committed what [`Action::Commit`] with this number asked for.
+    Committed(u64),
+    /// Bindings of the buckets that I gave up are at their new owners ([`Action::HandBindings`]).
+    BindingsHanded(u64),
+    /// What the NIC holds in buckets that are not its own: for each rule and the default a bit per bucket (empty: none). Asked for by [`Action::CountHoldings`].
+    Holdings {
+        /// The proposal of the question.
+        proposal: u64,
+        /// By rule.
+        rules: Vec<Vec<u8>>,
+    },
+    /// Sessions opened by rule since the last convergence; given from time to time.
+    Connections(Vec<u32>),
+    /// A person or a program wants something.
+    Command(Command),
+}
+
+/// What can be asked of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Take part (again).
+    Start,
+    /// Leave at once.
+    Stop,
+    /// Take no new sessions, then stop when none is left: the driver sends `Stop`.
+    Drain,
+    /// Take part again after `Drain`.
+    Undrain,
+    /// Leave and do not take part until `Resume`, whatever else is asked.
+    Suspend,
+    /// Ends `Suspend`; then as after `Stop`.
+    Resume,
+    /// Rules (bit = number, bit 64 = default): take new sessions, none, or no packet.
+    EnableRules(u128),
+    /// No new sessions.
+    DrainRules(u128),
+    /// No packet.
+    DisableRules(u128),
+    /// Percent of the weights, 0..=1000.
+    Capacity(u16),
+    /// Stage a rule set.
+    Stage(Arc<RuleSet>),
+    /// Activate the staged set as soon as all have it.
+    Activate,
+    /// Forget the staged set.
+    AbortStage,
+    /// A restart of so many ms is planned.
+    Hold(u32),
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send to all members. The time that counts for the lease was read before.
+    Send(Body, u64),
+    /// Load maps and flags into the NIC and commit; answer with [`Event::Committed`].
+    Commit(Commit),
+    /// Set the flags of buckets: rule and bit per bucket (512 bytes). No answer.
+    Handover(Vec<(u8, Vec<u8>)>),
+    /// Start the lease until this time; only with a commit before it in the same list or an earlier one.
+    ArmLease(Time),
+    /// Move the end of the running lease.
+    RenewLease(Time),
+    /// Take no VIP traffic, at once (the lease ends now).
+    Withdraw,
+    /// Hand bindings that do not depend on a TCP state (masked, UDP) of buckets that I gave up to their owners in the commit; answer with [`Event::BindingsHanded`].
+    HandBindings(u64),
+    /// Count bindings in buckets that are not mine; answer with [`Event::Holdings`].
+    CountHoldings(u64),
+    /// Rules that are disabled here have changed.
+    DisableRules(u128),
+    /// The staged rule set is active from the commit that follows.
+    ActivateRules(Arc<RuleSet>),
+    /// For the log.
+    Log(Log),
+}
+
+/// Maps for the NIC.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Commit {
+    /// Number for the answer.
+    pub number: u64,
+    /// Epoch, digest and id for the scratch registers.
+    pub epoch: u64,
+    /// Digest of the whole map set if this is the final one, else 0.
+    pub digest: u64,
+    /// Proposal.
+    pub proposal: u64,
+    /// Owner by bucket for each rule, then the default.
+    pub maps: Arc<crate::maps::MapSet>,
+    /// Buckets (bit per bucket, 512 bytes; empty: none) with HANDOVER, for each rule and the default.
+    pub handover: Vec<Vec<u8>>,
+}
+
+/// Something that a person should know; the driver adds host and wall time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Log {
+    /// A peer is heard for the first time.
+    PeerHeard(HostId),
+    /// A peer has been silent for D, or its leave was announced.
+    PeerLost {
+        /// Who.
+        host: HostId,
+        /// It said so.
+        announced: bool,
+    },
+    /// A peer is left out.
+    PeerExcluded {
+        /// Who.
+        host: HostId,
+        /// Why.
+        cause: Exclusion,
+    },
+    /// I am left out.
+    Excluded(Exclusion),
+    /// Another view.
+    View(HostSet),
+    /// A proposal was made.
+    Proposed {
+        /// Its epoch.
+        epoch: u64,
+        /// Its id.
+        proposal: u64,
+    },
+    /// Maps were committed.
+    Committed {
+        /// Their epoch.
+        epoch: u64,
+        /// Buckets of all maps that are mine.
+        owned: usize,
+        /// Buckets of all maps that moved.
+        moved: usize,
+    },
+    /// All members have committed.
+    Stable {
+        /// Their epoch.
+        epoch: u64,
+    },
+    /// The default host is another one.
+    DefaultHost(Option<HostId>),
+    /// Two sides met; rules in which this side lost.
+    Healed {
+        /// Rules.
+        lost: u128,
+    },
+    /// The lease has ended.
+    LeaseExpired,
+    /// No quorum.
+    NoQuorum,
+}
+
+/// Why somebody is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exclusion {
+    /// Does not hear, or is not heard by, this one.
+    OneWay(HostId),
+    /// Another rule set.
+    RuleSet {
+        /// Its digest.
+        theirs: u64,
+    },
+    /// Somebody else has this host id.
+    DuplicateHost,
+    /// Joined and left too often.
+    HeldDown,
+    /// By command.
+    Suspended,
+}
+
+/// Bytes of a bit per bucket.
+pub const BITMAP: usize = BUCKETS / 8;
