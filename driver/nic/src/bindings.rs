@@ -295,9 +295,9 @@ impl BindingEvent {
     }
 }
 
-/// Bindings of a table, at most `sessions`, by DMA.
-fn walk(bulk: &mut dyn BulkMover, table: BindingTable, sessions: u32) -> Result<Vec<Binding>, NicError> {
-    let mut found: Vec<Binding> = Vec::new();
+/// Bindings of a table, at most `sessions`, by DMA: with their first keys, and whether there is a second one.
+fn walk(bulk: &mut dyn BulkMover, table: BindingTable, sessions: u32) -> Result<Vec<(Binding, bool)>, NicError> {
+    let mut found: Vec<(Binding, bool)> = Vec::new();
     let mut words = vec![0; WALK_ENTRIES * ENTRY_WORDS];
     loop {
         bulk.walk_bindings(table == BindingTable::Affinity, !found.is_empty(), &mut words)
@@ -308,12 +308,12 @@ fn walk(bulk: &mut dyn BulkMover, table: BindingTable, sessions: u32) -> Result<
             }
             let event: &[u32; EVENT_WORDS] = entry[..EVENT_WORDS].try_into().expect("an entry is longer than an event");
             let binding = BindingEvent::from_words(event)?.binding;
-            let last = found.last().map(|binding| binding.session);
+            let last = found.last().map(|(binding, _)| binding.session);
             if last.is_some_and(|last| binding.session <= last) || u32::from(binding.session) >= sessions {
                 let text = format!("session {} came after {last:?}, of {sessions}", binding.session);
                 return Err(NicError::Binding(text));
             }
-            found.push(binding);
+            found.push((binding, entry[EVENT_WORDS] & 1 == 1));
         }
     }
 }
@@ -475,7 +475,11 @@ impl Nic {
         if let Some(mut bulk) = self.take_bulk() {
             let found = walk(&mut *bulk, table, self.info().bindings);
             self.set_bulk(Some(bulk));
-            return found;
+            let with_keys = |(binding, two): (Binding, bool)| {
+                let other = if two { self.second_key(table, binding.session)? } else { None };
+                Ok(Binding { other, ..binding })
+            };
+            return found?.into_iter().map(with_keys).collect();
         }
         let mut found: Vec<Binding> = Vec::new();
         let mut from = 0u16;

@@ -8,7 +8,8 @@
 // Read     a word when `read_i` and `grant_o`; it comes in the next cycle with `valid_o`. An entry has 16 words:
 //            0      0                                     1  9:4 as in an event (4 affinity, 5 fresh), 10:8 state, 25:16 target
 //            2      11:0 bucket, 22:16 rule               3  15:0 session, 31:16 expires
-//            4..13  key                                   14 0       15  bit 31: there is an entry
+//            4..13  first key                             14 bit 0: it has a second key
+//            15     bit 31: there is an entry
 //          After the last session all words are 0.
 // Tables   operation NEXT of binding_host, one at a time, the next one while an entry is read. `request_i` is what the registers ask;
 //          it goes first, and its operands pass with a delay of a cycle. `answer_o` is theirs.
@@ -59,6 +60,7 @@ module binding_reader
     logic [3:0]   word_q;
     // An answer that is an entry.
     typedef struct packed {
+        logic            two;
         session_t        session;
         binding_record_t record;
         binding_key_t    key;
@@ -74,10 +76,11 @@ module binding_reader
 
     always_comb begin
         case (word_q)
-            4'd0, 4'd14: data_next = '0;
+            4'd0:        data_next = '0;
             4'd1:        data_next = {6'b0, entry_q.record.target, 5'b0, entry_q.record.state, 2'b0, entry_q.record.fresh, affinity_q, 4'b0};
             4'd2:        data_next = {9'b0, entry_q.record.rule, 4'b0, entry_q.record.bucket};
             4'd3:        data_next = {entry_q.record.expires, 16'(entry_q.session)};
+            4'd14:       data_next = {31'b0, entry_q.two};
             4'd15:       data_next = {1'b1, 31'b0};
             default:     data_next = key_word(entry_q.key, 32'(word_q) - 4);
         endcase
@@ -113,7 +116,7 @@ module binding_reader
                     owner_q <= '0;
                     state_q <= REST;
                     if (!stale_q && !begin_i) begin
-                        next_q       <= '{session: answer.session, record: answer.record, key: answer.key};
+                        next_q       <= '{two: answer.two, session: answer.session, record: answer.record, key: answer.key};
                         next_valid_q <= answer.ok;
                         session_q    <= answer.session + 1'b1;
                         end_q        <= !answer.ok || answer.session == session_t'(LAST_SESSION);
@@ -146,7 +149,7 @@ module binding_reader
         end
     end
 
-    wire logic unused = &{1'b0, answer.again, answer.full};
+    wire logic unused = &{1'b0, answer.again, answer.full, answer.present, answer.ended};
 
     // ---- whose request ------------------------------------------------------------------------------------------------------
     for (genvar t = 0; t < 2; t++) begin : gen_table
