@@ -23,7 +23,7 @@
 //          content, clears the slot of the first key, and answers; CLEAR clears that of the second two cycles later, and the session is free.
 //          Packets that find the second key in between miss (`dying_*`). One such REMOVE at a time, 24 cycles each: another is refused.
 // Upset    what is occupied is kept twice; a slot with one flag wrong counts as occupied (and is lost if it is empty). A word with
-//          wrong parity is not moved; REMOVE clears it when its session's record is dead, without waiting for quiet. A record with
+//          wrong parity is not moved; REMOVE clears it when its session's record is dead, or its first key goes, without waiting for quiet. A record with
 //          wrong parity is dead; the report of its removal has what is left of it. `parity_o` is a pulse for each word or record read.
 `resetall
 `default_nettype none
@@ -476,7 +476,7 @@ module binding_mover
         endcase
     end
     assign own_11  = rows_11[0] == undo_row_q[11] || (part_q[11] == PART_FIRST && pair_own_q);
-    assign clear_11 = (right_11 && !near_late) || (bad_11 && source_q[11] == BY_SWEEP);
+    assign clear_11 = (right_11 && !near_late) || (bad_11 && (source_q[11] == BY_SWEEP || part_q[11] == PART_WATCH));
     assign done_11 = lock_q[11] && decides_11 && match_11 && used_11 && meets_11 && clear_11;
 
     logic  swap_12, remove_12, writes_12, result_12, own_12;

@@ -5,7 +5,7 @@
 // Packets  cycle 0: `valid_i`, `key_i`. Cycle 8: `peek_target_o`, target of the record in memory. Cycle 9: `peek_flag_i`, one bit about that target.
 //          Cycle 10: `present_o` the table holds the key; `live_o` and its record is neither FREE nor expired; `session_o` (if not
 //          present: the one CREATE would get), `record_o`, `flag_o` (`peek_flag_i`, or `flag_i` of the packet that wrote the record, if that
-//          was nine cycles ago or less), `can_create_o`, `row_o` (for undo). Same cycle, combinational: `op_i`, `record_i`, `flag_i`.
+//          was five cycles ago or less, or nine since the key is there), `can_create_o`, `row_o` (for undo). Same cycle, combinational: `op_i`, `record_i`, `flag_i`.
 //            WRITE   writes the record.   CREATE  the same if present (the session stays), else under a new session.   DELETE  the record is FREE.
 //          A WRITE with `same_i` (`record_i` is what is there) takes no turn of the memory. `live_o`, `record_o` and `flag_o` are those of `candidate_o[last_o]`;
 //          who needs the answer for a long way takes the two, which are there from the beginning of the cycle, and chooses late.

@@ -54,6 +54,23 @@ impl Scene {
         self.bench.run(&input).expect("every answer is right");
     }
 
+    /// An operation of the host in full traffic; returns the cycles that it took. The answer is in the bench.
+    fn ask(&mut self, operation: u8, key: Key, session: u32, keys: u64) -> u64 {
+        let begun = self.bench.cycles();
+        self.pass(keys, BATCH, |input| {
+            input[0].host_start = 1 + operation;
+            input[0].host_key = key;
+            input[0].host_record = Record { fresh: false, ..record(0x4000) }.pack();
+            input[0].host_session = session;
+        });
+        while self.bench.host_waits {
+            self.pass(keys, BATCH, |_| ());
+            let passed = self.bench.cycles() - begun;
+            assert!(passed < HOST_CYCLES, "operation {operation} is not answered in {passed} cycles");
+        }
+        self.bench.cycles() - begun
+    }
+
     /// A binding for each of the keys, made in full traffic.
     fn create(&mut self, numbers: std::ops::Range<u64>, keys: u64, expires: u16) {
         for number in numbers {
@@ -98,6 +115,45 @@ fn the_host_is_served() {
         println!("{name}: {longest} cycles at most; {ok} of 100 done, {busy} to be asked again");
         assert!(ok > 0, "{name}: none of 100 was done");
     }
+}
+
+/// Second keys are given in full traffic, and both keys go in full traffic when their time is over.
+#[test]
+fn two_keys_are_served() {
+    const FIND: u8 = 0;
+    const ADD: u8 = 4;
+    let mut scene = Scene::new("two keys are served");
+    scene.create(0..300, 300, 1);
+    let (mut longest, mut busy) = (0, 0);
+    let mut seconds = Vec::new();
+    for attempt in 0..1500 {
+        let number = scene.random.below(300);
+        scene.ask(FIND, numbered(number), 0, 300);
+        let found = scene.bench.host_reply.expect("answered");
+        assert!(found.ok, "{number} lives");
+        if found.two {
+            continue;
+        }
+        let second = 10_000 + attempt;
+        longest = longest.max(scene.ask(ADD, numbered(second), found.session, 300));
+        let reply = scene.bench.host_reply.expect("answered");
+        assert!(reply.ok || reply.busy, "{reply:?}");
+        busy += u32::from(reply.busy);
+        if reply.ok {
+            seconds.push(second);
+        }
+    }
+    println!("a second key: {longest} cycles at most; {} given, {busy} to be asked again", seconds.len());
+    assert!(seconds.len() > 20, "{} of 1500 were given", seconds.len());
+    assert_eq!(scene.bench.output[BATCH - 1].live_slots, 300, "a session counts once");
+    scene.slow_now = 1;
+    let begun = scene.bench.cycles();
+    while scene.bench.output[BATCH - 1].live_slots > 0 {
+        scene.pass(300, BATCH, |_| ());
+        let passed = scene.bench.cycles() - begun;
+        assert!(passed < 2 * SWEEP_CYCLES, "some of 300 are left after {passed} cycles");
+    }
+    println!("300 removed in {} cycles", scene.bench.cycles() - begun);
 }
 
 #[test]

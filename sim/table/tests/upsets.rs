@@ -13,6 +13,9 @@ const SESSION_BITS: u32 = 9;
 const SLOT_BITS: u32 = KEY_BITS + SESSION_BITS + 3;
 /// When bindings end, in ticks of the slow clock.
 const END: u16 = 100;
+/// Operations of the host.
+const FIND: u8 = 0;
+const ADD: u8 = 4;
 /// Cycles after which everything that was begun has settled.
 const SETTLED: usize = 256;
 
@@ -97,6 +100,19 @@ impl Scene {
         slots.filter_map(|(way, row)| model.slot(way, row).map(|session| (session, (way, row)))).collect()
     }
 
+    /// Gives the session with `first` a second key.
+    fn add(&mut self, first: Key, second: Key) {
+        for (operation, host_key) in [(FIND, first), (ADD, second)] {
+            let host_session = self.bench.host_reply.map_or(0, |reply| reply.session);
+            let mut input = vec![TableIn::default(); 4 * SETTLED];
+            input[0] = TableIn { host_start: 1 + operation, host_key, host_session, ..TableIn::default() };
+            input.iter_mut().for_each(|i| i.slow_now = self.slow_now);
+            self.bench.run(&input).expect("no assertion fails");
+            let reply = self.bench.host_reply.expect("answered");
+            assert!(reply.ok && !self.bench.host_waits, "{reply:?}");
+        }
+    }
+
     /// All bindings are found, with their sessions and records.
     fn assert_all(&mut self) {
         for (session, (key, record)) in self.bindings.clone() {
@@ -114,6 +130,40 @@ impl Scene {
         self.bindings.clear();
         self.bench.output[SETTLED - 1].live_slots
     }
+}
+
+/// A second key that was hit misses; the first one still leads to the session, and both go when its time is over.
+#[test]
+fn slots_of_second_keys() {
+    let mut scene = Scene::new("slots of second keys");
+    scene.fill(150);
+    let firsts = scene.places();
+    let pairs: Vec<_> = scene.bindings.iter().map(|(session, (key, _))| (*session, *key)).collect();
+    let second = |session: u32| key(true, 3, session.into(), 9, (session as u16, 81), 6);
+    for &(session, first) in &pairs {
+        scene.add(first, second(session));
+    }
+    let model = scene.bench.model();
+    let slots = (0..4).flat_map(|way| (0..ROWS).map(move |row| (way, row)));
+    let seconds: BTreeMap<_, _> = slots
+        .filter_map(|(way, row)| model.slot(way, row).map(|session| (session, (way, row))))
+        .filter(|(session, place)| firsts[session] != *place)
+        .collect();
+    assert_eq!(seconds.len(), 150, "each session has a second slot, and no first key has moved");
+    let mut lost = 0;
+    for (number, (session, (way, row))) in seconds.into_iter().enumerate() {
+        if number % 3 != 0 {
+            continue;
+        }
+        let bit = scene.random.below(SLOT_BITS.into()) as u32;
+        scene.bench.model().upset(TableMemory::Slots(way), row, bit);
+        let answer = scene.find(second(session));
+        assert_eq!(answer.out.present, 0, "bit {bit}: a second key is found in a word with wrong parity");
+        assert!(answer.parity > 0, "bit {bit} of way {way}, row {row} is not reported");
+        lost += u32::from((KEY_BITS..=KEY_BITS + SESSION_BITS).contains(&bit));
+    }
+    scene.assert_all();
+    assert_eq!(scene.end(), lost, "sessions whose number was hit in the second slot are lost, all others come back");
 }
 
 #[test]
