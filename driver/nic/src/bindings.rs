@@ -355,18 +355,22 @@ impl Nic {
     pub fn add_key(&mut self, table: BindingTable, existing: &BindingKey, new: &BindingKey) -> Result<(), NicError> {
         let refuse = |why: KeyRefusal| Err(NicError::KeyRefused { table, key: Box::new(*new), why });
         self.check_versions(new)?;
-        self.write_key(existing)?;
-        if !matches!(self.operate(table, Operation::Find)?, Outcome::Ok { .. }) {
-            return refuse(KeyRefusal::Ended);
+        for _ in 0..RETRIES {
+            self.write_key(existing)?;
+            if !matches!(self.operate(table, Operation::Find)?, Outcome::Ok { .. }) {
+                return refuse(KeyRefusal::Ended);
+            }
+            self.write_key(new)?;
+            match self.operate(table, Operation::Add)? {
+                Outcome::Ok { .. } => return Ok(()),
+                Outcome::Full => return Err(NicError::BindingsFull { table }),
+                // It ended since it was found, or the table was asked for something else: its number may be that of another now.
+                Outcome::Refused(KeyRefusal::Ended) => {}
+                Outcome::Refused(why) => return refuse(why),
+                Outcome::No => return Err(NicError::Binding("the NIC refused a second key and gave no reason".into())),
+            }
         }
-        // The NIC refuses a session that ended since, so that its number cannot have become that of another.
-        self.write_key(new)?;
-        match self.operate(table, Operation::Add)? {
-            Outcome::Ok { .. } => Ok(()),
-            Outcome::Full => Err(NicError::BindingsFull { table }),
-            Outcome::Refused(why) => refuse(why),
-            Outcome::No => Err(NicError::Binding("the NIC refused a second key and gave no reason".into())),
-        }
+        Err(NicError::BindingBusy { table, retries: RETRIES })
     }
 
     /// The second key of a session, if it lives and has one.
