@@ -11,7 +11,7 @@ use crate::stats::ControlStats;
 use hashgate_device::{Bar, DMA_PAGE, DeviceError, DmaRegion, Interrupt, PciDevice, Width};
 use hashgate_netdev::MAX_FRAME;
 use hashgate_regs::host::{BAR0_BYTES, EVENTS, MOVER, RING_FAULT, RING_RUNNING, ring};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
@@ -96,18 +96,19 @@ struct Controller {
     frames: OwnedFd,
     /// Theirs, until they get it.
     frames_theirs: Option<OwnedFd>,
-    /// Tells it that one of its rings has failed.
+    /// Tells it that one of its rings has failed: a socket, as a write to one cannot be made to wait by the other side, unlike that to an eventfd.
     fault: OwnedFd,
+    fault_theirs: Option<OwnedFd>,
     regions: BTreeMap<u64, Arc<DmaRegion>>,
     greeted: bool,
 }
 
 impl Controller {
     fn new(socket: OwnedFd) -> io::Result<Controller> {
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, FLAGS, None)?;
-        let fault = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let (frames, frames_theirs) = (ours, Some(theirs));
-        Ok(Controller { socket, frames, frames_theirs, fault, regions: BTreeMap::new(), greeted: false })
+        let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, FLAGS, None);
+        let ((frames, frames_theirs), (fault, fault_theirs)) = (pair()?, pair()?);
+        let (frames_theirs, fault_theirs) = (Some(frames_theirs), Some(fault_theirs));
+        Ok(Controller { socket, frames, frames_theirs, fault, fault_theirs, regions: BTreeMap::new(), greeted: false })
     }
 
     /// It has closed one of its ends.
@@ -300,10 +301,8 @@ impl Lender {
             }
             self.write(RING_FAULT, LENT_RINGS);
         }
+        // Their eventfds are not emptied here: the controller may have made them block. The next one expects messages that mean nothing.
         (self.enabled, self.ended) = (0, 0);
-        for interrupt in &self.interrupts {
-            interrupt.take();
-        }
     }
 
     /// A reset has ended all rings.
@@ -318,8 +317,8 @@ impl Lender {
     /// The NIC has halted a ring of the controller.
     pub fn signal_fault(&self) {
         if let Some(controller) = &self.controller {
-            // A count that is full says as much.
-            let _ = rustix::io::write(&controller.fault, &1u64.to_ne_bytes());
+            // A socket that is full says as much.
+            let _ = rustix::net::send(&controller.fault, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
 
@@ -374,10 +373,11 @@ impl Lender {
                 Ok(())
             }
             Answer::Hello => {
-                let Some(theirs) = controller.frames_theirs.take() else { return Ok(()) };
-                let mut fds = vec![theirs.as_fd()];
+                let theirs = controller.frames_theirs.take().zip(controller.fault_theirs.take());
+                let Some((frames, fault)) = theirs else { return Ok(()) };
+                let mut fds = vec![frames.as_fd()];
                 fds.extend(self.interrupts.iter().filter_map(|interrupt| interrupt.fd()));
-                fds.push(controller.fault.as_fd());
+                fds.push(fault.as_fd());
                 debug_assert_eq!(fds.len(), 1 + LENT_VECTORS.len());
                 reply.payload = payload(&[VERSION, self.bar.size() as u32]);
                 controller.greeted = true;
@@ -470,7 +470,7 @@ impl Lender {
     /// Descriptors and answers of a ring lie in memory of the controller. Where the commands of the mover point to cannot be seen here.
     fn is_theirs(&mut self, number: usize) -> bool {
         let at = ring(number);
-        let entries = 1u64 << (self.read(at + ring::SIZE) & 15);
+        let entries = 1u64 << (self.read(at + ring::SIZE) & 15).max(4);
         let mut address = |offset: usize| {
             let low = self.read(at + offset);
             u64::from(self.read(at + offset + 4)) << 32 | u64::from(low)
@@ -480,7 +480,8 @@ impl Lender {
         let Some(controller) = &self.controller else { return false };
         [(base, entries * descriptor), (answers, entries * answer)].into_iter().all(|(start, bytes)| {
             let below = controller.regions.range(..=start).next_back();
-            bytes == 0 || below.is_some_and(|(iova, region)| start - iova + bytes <= region.size() as u64)
+            let end = start.checked_add(bytes);
+            bytes == 0 || below.zip(end).is_some_and(|((iova, region), end)| end - iova <= region.size() as u64)
         })
     }
 

@@ -11,7 +11,7 @@ use hashgate_device::{
     check_dma, config,
 };
 use hashgate_netdev::MAX_FRAME;
-use hashgate_regs::host::{BAR0_BYTES, VECTORS};
+use hashgate_regs::host::{BAR0_BYTES, FAULT_VECTOR, VECTORS};
 use hashgate_vfio_user::Event;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Refusals that are kept until somebody asks.
 const REFUSALS: usize = 64;
+/// Most messages of the vector of faults that are taken at once.
+const BELLS: u64 = 1024;
 /// Answers that nobody waits for before the peer counts as mad.
 const STRAY: usize = 256;
 
@@ -468,13 +470,44 @@ impl PciDevice for Lent {
                 Some(n) => self.vectors[n].try_clone()?,
                 None => eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             };
-            Ok(Arc::new(Event::new(fd)) as Arc<dyn Interrupt>)
+            Ok(if vector == FAULT_VECTOR { Arc::new(Bell(fd)) as Arc<dyn Interrupt> } else { Arc::new(Event::new(fd)) })
         };
         (0..vectors).map(event).collect::<io::Result<_>>().map_err(io)
     }
 
     fn reset(&self) -> Result<(), DeviceError> {
         Err(denied("resetting the function", "its reset belongs to the host path"))
+    }
+}
+
+/// An interrupt that comes as datagrams.
+struct Bell(OwnedFd);
+
+impl Interrupt for Bell {
+    fn take(&self) -> u64 {
+        let mut byte = [0; 8];
+        let mut came = || matches!(recv(&self.0, &mut byte[..], RecvFlags::DONTWAIT), Ok((_, 1..)));
+        (0..BELLS).take_while(|_| came()).count() as u64
+    }
+
+    fn wait(&self, timeout: Duration) -> u64 {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let count = self.take();
+            // Ended by the time, or because the host path has gone.
+            if count > 0 || wait(&self.0, PollFlags::IN, deadline).is_err() {
+                return count;
+            }
+            let mut hung_up = [PollFd::new(&self.0, PollFlags::empty())];
+            let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut hung_up, Some(&zero)).is_ok() && hung_up[0].revents().contains(PollFlags::HUP) {
+                return self.take();
+            }
+        }
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 }
 

@@ -196,8 +196,9 @@ fn start(cli: &Cli, log: Arc<dyn Fn(&str) + Send + Sync>) -> Result<(HostPath, U
         signal_hook::low_level::pipe::register(signal, end).map_err(PathError::Wait)?;
     }
     let control = Listener::bind(&cli.control)?;
-    let device = cli.device.open()?;
+    // Before the device, which may be reset by being opened.
     let tap = Tap::open(&cli.tap, false).map_err(|error| PathError::Tap(explain(error)))?;
+    let device = cli.device.open()?;
     if let Some(mtu) = cli.mtu {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("MTU {mtu} of {}: {error}", cli.tap));
         tap.set_mtu(mtu).map_err(|error| PathError::Tap(named(error)))?;

@@ -21,7 +21,8 @@ pub const HEARTBEAT: u16 = 0x886f;
 
 /// Operations.
 pub mod op {
-    /// First message: magic, version. Answer: version, bytes of BAR 0; with file descriptors: socket of frames, then an eventfd for each of [`LENT_VECTORS`](super::LENT_VECTORS).
+    /// First message: magic, version. Answer: version, bytes of BAR 0; with file descriptors: socket of frames, the eventfds of
+    /// the two rings, a socket that gets a byte for each fault of one of them; the last three in the order of [`LENT_VECTORS`](super::LENT_VECTORS).
     pub const HELLO: u16 = 1;
     /// Register read: offset. Answer: value.
     pub const READ: u16 = 2;
@@ -61,7 +62,7 @@ pub mod status {
     pub const BACKEND: u16 = 7;
 }
 
-/// Vectors whose eventfds are lent: events, table mover, faults of these two.
+/// Vectors that are lent: events, table mover, faults of these two.
 pub const LENT_VECTORS: [usize; 3] =
     [hashgate_regs::host::EVENTS, hashgate_regs::host::MOVER, hashgate_regs::host::FAULT_VECTOR];
 

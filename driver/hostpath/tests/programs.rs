@@ -3,8 +3,10 @@
 
 mod support;
 
-use hashgate_hostpath::LentError;
+use hashgate_device::PciDevice;
+use hashgate_hostpath::{LENT_RINGS, LentError};
 use hashgate_nic::Nic;
+use hashgate_regs::host::RING_RUNNING;
 use hashgate_soft_nic::SoftNic;
 use support::net::{Echo, Net, Server, TAP, ask, connect, ip, ping, wait_open};
 use support::process::{Process, command, control_if_asked, lent, names, start_controller};
@@ -53,15 +55,19 @@ fn programs_are_served_with_frames_of_all_lengths() {
 fn a_killed_controller_costs_no_frame_and_no_table() {
     let Some(net) = Net::new() else { return };
     let folder = Folder::new();
-    let _served = Served::new(SoftNic::new(), &folder.path("nic"), Some(Box::new(net.wire(1500))));
+    let served = Served::new(SoftNic::new(), &folder.path("nic"), Some(Box::new(net.wire(1500))));
     let (process, _) = Process::start(&net, &folder, &[]);
     net.address();
+    let bar = served.device.bar(0).unwrap();
+    let (rings, memory) = (bar.read32(RING_RUNNING), served.device.host().mappings());
     let (server, control) = (Server::new(&net), folder.path("control"));
     wait_open(&net, &server);
     let mut echo = Echo::new(&net, &server);
     let mut stream = connect(&net, &server);
     for _ in 0..5 {
         let mut controller = start_controller(&control, Some(9));
+        assert_eq!(bar.read32(RING_RUNNING), rings | LENT_RINGS);
+        assert!(served.device.host().mappings() > memory);
         echo.run(100);
         std::thread::scope(|scope| {
             let traffic = scope.spawn(|| echo.run(500));
@@ -69,6 +75,10 @@ fn a_killed_controller_costs_no_frame_and_no_table() {
             controller.wait().unwrap();
             ask(&mut stream, 100_000);
             traffic.join().unwrap();
+        });
+        // Nobody has come since: the host path has taken back what it had.
+        wait_for("rings and memory taken back", || {
+            (bar.read32(RING_RUNNING) == rings && served.device.host().mappings() == memory).then_some(())
         });
     }
     // The next one finds what they have left, and its own memory free.

@@ -374,7 +374,11 @@ fn what_is_the_host_paths_is_refused_by_name() {
             assert!(matches!(lent.write_register(at, 1), Err(LentError::Refused(Refused::BadRequest))), "{at:#x}");
         }
         // A ring in memory of the host path.
-        for (number, base) in [(MOVER, HOST_PATH_ADDRESSES), (EVENTS, HOST_PATH_ADDRESSES), (EVENTS, 0)] {
+        let own = lent.map_dma(0, 4096).unwrap();
+        let places =
+            [(MOVER, HOST_PATH_ADDRESSES), (EVENTS, HOST_PATH_ADDRESSES), (EVENTS, 3072), (MOVER, u64::MAX - 63)];
+        for (number, base) in places {
+            lent.write_register((ring(number) + ring::SIZE) as u32, 6).unwrap();
             for register in [ring::BASE, ring::ANSWERS] {
                 lent.write_register((ring(number) + register) as u32, base as u32).unwrap();
                 lent.write_register((ring(number) + register + 4) as u32, (base >> 32) as u32).unwrap();
@@ -382,6 +386,7 @@ fn what_is_the_host_paths_is_refused_by_name() {
             let error = lent.write_register((ring(number) + ring::CONTROL) as u32, 1).unwrap_err();
             assert!(matches!(error, LentError::Refused(Refused::ForeignMemory { .. })), "{error}");
         }
+        drop(own);
         assert!(lent.reset().is_err());
         assert!(lent.config_write(config::BAR0, Width::Dword, 0).is_err());
         lent.config_write(config::COMMAND, Width::Word, 0).unwrap();
