@@ -3,7 +3,7 @@
 # Everything a developer types. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vfio lint bench bench-bindings synth formal mutants mutants-nightly generate capture clean
+.PHONY: help setup demo test test-vfio lint bench bench-bindings bench-driver synth formal mutants mutants-nightly generate capture clean
 MAKEFLAGS += --no-print-directory
 
 VENV_PYTHON := .tools/venv/bin/python
@@ -36,6 +36,9 @@ bench: $(LBSIM) ## Line rate, latency and loss by frame size
 
 bench-bindings: $(LBSIM) ## What binding tables hold and how fast; connections through joins and leaves (minutes)
 	@$(LBSIM) bench bindings
+
+bench-driver: $(LBSIM) ## The driver's rings: packets a second, tables by DMA, a driver that is killed under traffic
+	@$(LBSIM) bench driver
 
 synth: setup ## Size and logic depth of the 512-bit core and host interface, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py

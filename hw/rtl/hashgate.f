@@ -59,6 +59,7 @@ binding/binding_sweep.sv
 binding/binding_host.sv
 binding/binding_table.sv
 binding/binding_census.sv
+binding/binding_reader.sv
 binding/bucket_counter.sv
 binding/binding_key.sv
 binding/target_flags.sv

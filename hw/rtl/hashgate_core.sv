@@ -82,6 +82,7 @@ module hashgate_core
     // host side
     output logic                         reset_o,            // the core is in its reset
     output logic [63:0]                  time_o,
+    input  wire logic                    mover_begin_i,       // tables 13 and 14 only: see binding_reader
     input  wire logic                    mover_i,
     input  wire logic                    mover_write_i,
     input  wire table_e                  mover_id_i,
@@ -142,8 +143,10 @@ module hashgate_core
     logic                  binding_reset;
     logic [127:0]          binding_secret;
     ticks_t                fast_now, slow_now;
-    host_request_t [1:0]   host_request;
-    host_answer_t [1:0]    host_answer;
+    host_request_t [1:0]   host_request, host_request_regs;
+    host_answer_t [1:0]    host_answer, host_answer_regs;
+    logic                  mover_bindings, table_grant, table_valid, reader_grant, reader_valid;
+    logic [31:0]           table_data, reader_data;
     logic [1:0]            binding_event_valid;
     binding_event_t [1:0]  binding_event;
     binding_status_t [1:0] binding_status;
@@ -156,17 +159,28 @@ module hashgate_core
         .s_axil_awvalid_i, .s_axil_awready_o, .s_axil_awaddr_i, .s_axil_wvalid_i, .s_axil_wready_o, .s_axil_wdata_i,
         .s_axil_wstrb_i, .s_axil_bvalid_o, .s_axil_bready_i, .s_axil_bresp_o, .s_axil_arvalid_i, .s_axil_arready_o,
         .s_axil_araddr_i, .s_axil_rvalid_o, .s_axil_rready_i, .s_axil_rdata_o, .s_axil_rresp_o,
-        .mover_i, .mover_write_i, .mover_id_i, .mover_active_i, .mover_address_i, .mover_data_i, .mover_wait_o, .mover_grant_o,
-        .mover_valid_o, .mover_data_o, .event_valid_o(binding_event_valid_o), .event_words_o(binding_event_words_o),
+        .mover_i(mover_i && !mover_bindings), .mover_write_i, .mover_id_i, .mover_active_i, .mover_address_i, .mover_data_i,
+        .mover_wait_o, .mover_grant_o(table_grant), .mover_valid_o(table_valid), .mover_data_o(table_data), .event_valid_o(binding_event_valid_o), .event_words_o(binding_event_words_o),
         .event_take_i(binding_event_take_i), .event_pop_i(binding_event_pop_i), .time_o, .settings_o(settings), .full_reset_o(full_reset), .cfg_req_o(cfg), .cfg_rdata_i(cfg_rdata), .init_o(init),
         .gen_o(gen), .banks_o(banks), .lease_ok_o(lease_ok), .binding_reset_o(binding_reset),
-        .binding_secret_o(binding_secret), .fast_now_o(fast_now), .slow_now_o(slow_now), .host_request_o(host_request),
-        .host_answer_i(host_answer), .binding_event_valid_i(binding_event_valid), .binding_event_i(binding_event),
+        .binding_secret_o(binding_secret), .fast_now_o(fast_now), .slow_now_o(slow_now), .host_request_o(host_request_regs),
+        .host_answer_i(host_answer_regs), .binding_event_valid_i(binding_event_valid), .binding_event_i(binding_event),
         .binding_status_i(binding_status), .census_request_o(census_request), .census_busy_i(census_busy),
         .parity_error_i(parity_error), .port_overrun_i(port_overrun),
         .tx_done_i(tx_done), .tx_len_i(tx_length), .tx_abort_i(tx_abort), .host_tx_done_i(host_tx_done),
         .host_tx_len_i(host_tx_length), .host_tx_dropped_i(host_tx_dropped), .host_tx_masked_i(host_tx_masked),
         .host_tx_arp_i(host_tx_arp), .host_tx_nd_i(host_tx_nd));
+
+    // The table mover reads tables through the registers' bus, bindings by operations of their own.
+    assign mover_bindings = mover_id_i[3] && mover_id_i[2] && (mover_id_i[1] || mover_id_i[0]);
+    assign mover_grant_o  = table_grant || reader_grant;
+    assign mover_valid_o  = table_valid || reader_valid;
+    assign mover_data_o   = reader_valid ? reader_data : table_data;
+    binding_reader u_reader (
+        .clk, .rst(reset), .begin_i(mover_begin_i), .affinity_i(mover_id_i[1]), .continue_i(mover_active_i),
+        .session_i(mover_address_i[15:0]), .read_i(mover_i && mover_bindings), .grant_o(reader_grant), .valid_o(reader_valid),
+        .data_o(reader_data), .request_i(host_request_regs), .answer_o(host_answer_regs), .request_o(host_request),
+        .answer_i(host_answer));
 
     // ---- receive: one stream of beats ---------------------------------------------------------------------------------------
     // A beat that waits for the decision on its frame.

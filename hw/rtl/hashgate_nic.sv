@@ -131,7 +131,7 @@ module hashgate_nic
     beat_data_t [1:0] tx_data;
     beat_keep_t [1:0] tx_keep;
     logic [63:0]      now;
-    logic             mover, mover_write, mover_active, mover_wait, mover_grant, mover_valid;
+    logic             mover_begin, mover, mover_write, mover_active, mover_wait, mover_grant, mover_valid;
     table_e           mover_id;
     cfg_address_t     mover_address;
     logic [31:0]      mover_wdata, mover_rdata;
@@ -147,7 +147,7 @@ module hashgate_nic
         .host_tx_tready_o(core_tx_ready), .host_tx_tdata_i(tx_data), .host_tx_tkeep_i(tx_keep), .host_tx_tlast_i(tx_last),
         .host_tx_tport_i(tx_port), .event_valid_o, .event_verdict_o, .event_reason_o, .event_port_o, .event_out_port_o,
         .event_queue_o, .event_control_o, .event_rule_o, .event_bucket_o, .event_target_o, .event_length_o, .event_aborted_o,
-        .event_generation_o, .event_found_o, .event_refused_o, .reset_o(core_reset), .time_o(now), .mover_i(mover),
+        .event_generation_o, .event_found_o, .event_refused_o, .reset_o(core_reset), .time_o(now), .mover_begin_i(mover_begin), .mover_i(mover),
         .mover_write_i(mover_write), .mover_id_i(mover_id), .mover_active_i(mover_active), .mover_address_i(mover_address),
         .mover_data_i(mover_wdata), .mover_wait_o(mover_wait), .mover_grant_o(mover_grant), .mover_valid_o(mover_valid),
         .mover_data_o(mover_rdata), .binding_event_valid_o(event_waits), .binding_event_words_o(event_words),
@@ -176,7 +176,7 @@ module hashgate_nic
         .host_rx_port_i(rx_port), .host_rx_rule_i(rx_rule), .host_rx_bucket_i(rx_bucket), .host_rx_target_i(rx_target),
         .host_tx_tvalid_o(tx_valid), .host_tx_tready_i(tx_ready), .host_tx_tdata_o(tx_data), .host_tx_tkeep_o(tx_keep),
         .host_tx_tlast_o(tx_last), .host_tx_tport_o(tx_port), .time_ns_i(now), .event_valid_i(event_waits),
-        .event_words_i(event_words), .event_pop_o(event_pop), .event_enable_o(event_take), .mover_o(mover),
+        .event_words_i(event_words), .event_pop_o(event_pop), .event_enable_o(event_take), .mover_begin_o(mover_begin), .mover_o(mover),
         .mover_write_o(mover_write), .mover_id_o(mover_id), .mover_active_o(mover_active), .mover_address_o(mover_address),
         .mover_data_o(mover_wdata), .mover_grant_i(mover_grant), .mover_valid_i(mover_valid), .mover_data_i(mover_rdata),
         .mover_wait_i(mover_wait), .m_axi_awvalid_o, .m_axi_awready_i, .m_axi_awaddr_o, .m_axi_awlen_o, .m_axi_awsize_o,

@@ -109,7 +109,7 @@ struct Nic final : hg_nic {
         core.reset(new Core{context.get(), "core"});
         core->rst = 1;
         if constexpr (!WITH_HOST) {
-            core->mover_i = 0;
+            core->mover_begin_i = core->mover_i = core->mover_write_i = 0;
             core->binding_event_take_i = 0;
             core->binding_event_pop_i = 0;
         }
@@ -237,6 +237,12 @@ struct Nic final : hg_nic {
         core->host_tx_tvalid_i = valid;
         core->host_tx_tlast_i = last;
         core->host_tx_tport_i = user;
+        // Of the table mover only the walk over bindings.
+        core->mover_begin_i = in.walk_begin;
+        core->mover_i = in.walk_read;
+        core->mover_id_i = in.walk_affinity ? 14 : 13;
+        core->mover_active_i = in.walk_go_on;
+        core->mover_address_i = in.walk_session;
     }
 
     void collect(hg_out &out) const {
@@ -323,6 +329,9 @@ struct Nic final : hg_nic {
             out.host_rx_target = core->host_rx_target_o;
         }
         for (int s = 0; s < 2; s++) out.host_tx_ready[s] = bit(core->host_tx_tready_o, s);
+        out.walk_grant = core->mover_grant_o;
+        out.walk_valid = core->mover_valid_o;
+        out.walk_data = core->mover_data_o;
     }
 
     void tick(uint8_t clock) {

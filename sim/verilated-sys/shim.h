@@ -95,6 +95,12 @@ typedef struct {
     uint8_t host_rst;
     hg_memory_in memory;
     uint16_t interrupt_ack;
+    /** The walk over bindings of a core without the host interface: see binding_reader. */
+    uint8_t walk_begin;
+    uint8_t walk_affinity;
+    uint8_t walk_go_on;
+    uint8_t walk_read;
+    uint16_t walk_session;
 } hg_in;
 
 /** Outputs of the NIC in one cycle, as they are with this cycle's inputs. */
@@ -163,6 +169,10 @@ typedef struct {
     /** With the host side only. */
     hg_memory_out memory;
     uint16_t interrupt_req;
+    /** The walk: a word is granted, a word has come. */
+    uint8_t walk_grant;
+    uint8_t walk_valid;
+    uint32_t walk_data;
 } hg_out;
 
 /** A Verilated NIC. */

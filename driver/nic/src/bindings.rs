@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The binding tables: look up, insert, remove and dump bindings, and the events about them.
 
-use crate::{Nic, NicError};
+use crate::{BulkMover, Nic, NicError};
 use hashgate_regs::defs::{BindingState, RuleEntry, Table, TargetEntry, UnknownValue};
 use hashgate_regs::registers::{BindCensus, BindCommand, BindRecord0, BindRecord1, BindStatus, BindTicks};
 use hashgate_tables::{BUCKETS, NOBODY, Tables, Timeouts};
@@ -17,6 +17,10 @@ const RETRIES: u32 = 1_000;
 const KEY_WORDS: usize = 10;
 /// Words of an event.
 pub const EVENT_WORDS: usize = 4 + KEY_WORDS;
+/// Words of a binding that comes by DMA: those of an event, and at the end whether there is one.
+const ENTRY_WORDS: usize = 16;
+/// Bindings that are asked for at a time.
+const WALK_ENTRIES: usize = 256;
 const TCP: u8 = 6;
 
 /// One of the two binding tables.
@@ -259,6 +263,29 @@ impl BindingEvent {
     }
 }
 
+/// Bindings of a table, at most `sessions`, by DMA.
+fn walk(bulk: &mut dyn BulkMover, table: BindingTable, sessions: u32) -> Result<Vec<Binding>, NicError> {
+    let mut found: Vec<Binding> = Vec::new();
+    let mut words = vec![0; WALK_ENTRIES * ENTRY_WORDS];
+    loop {
+        bulk.walk_bindings(table == BindingTable::Affinity, !found.is_empty(), &mut words)
+            .map_err(|source| NicError::BulkBindings { table, source })?;
+        for entry in words.as_chunks::<ENTRY_WORDS>().0 {
+            if entry[ENTRY_WORDS - 1] == 0 {
+                return Ok(found);
+            }
+            let event: &[u32; EVENT_WORDS] = entry[..EVENT_WORDS].try_into().expect("an entry is longer than an event");
+            let binding = BindingEvent::from_words(event)?.binding;
+            let last = found.last().map(|binding| binding.session);
+            if last.is_some_and(|last| binding.session <= last) || u32::from(binding.session) >= sessions {
+                let text = format!("session {} came after {last:?}, of {sessions}", binding.session);
+                return Err(NicError::Binding(text));
+            }
+            found.push(binding);
+        }
+    }
+}
+
 impl Nic {
     /// The binding with a key, if it lives.
     ///
@@ -355,6 +382,11 @@ impl Nic {
     /// # Errors
     /// As for [`Nic::find_binding`].
     pub fn bindings(&mut self, table: BindingTable) -> Result<Vec<Binding>, NicError> {
+        if let Some(mut bulk) = self.take_bulk() {
+            let found = walk(&mut *bulk, table, self.info().bindings);
+            self.set_bulk(Some(bulk));
+            return found;
+        }
         let mut found: Vec<Binding> = Vec::new();
         let mut from = 0u16;
         loop {

@@ -22,4 +22,11 @@ pub trait BulkMover: Send + Sync {
     /// # Errors
     /// If not all of them were read as they are there.
     fn dump(&mut self, table: Table, active: bool, first: u32, words: &mut [u32]) -> Result<(), BulkError>;
+
+    /// Reads live bindings of the connection or (`affinity`) the affinity table, 16 words each, in order of their sessions from the first one on, or
+    /// (`go_on`) from where the call before ended; zeros behind the last one. `words` is a multiple of 16 long.
+    ///
+    /// # Errors
+    /// As [`BulkMover::dump`].
+    fn walk_bindings(&mut self, affinity: bool, go_on: bool, words: &mut [u32]) -> Result<(), BulkError>;
 }

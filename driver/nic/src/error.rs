@@ -109,6 +109,14 @@ pub enum NicError {
         /// Why.
         source: BulkError,
     },
+    /// The bulk mover could not read bindings.
+    #[error("the {table:?} bindings could not be read by DMA: {source}")]
+    BulkBindings {
+        /// Of this table.
+        table: BindingTable,
+        /// Why.
+        source: BulkError,
+    },
     /// The NIC refused a commit, because something in it was not verified.
     #[error(
         "the NIC refused the commit (tables {tables:#04x}, {maps} maps): something else wrote to its tables; nothing has \

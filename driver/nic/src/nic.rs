@@ -141,6 +141,10 @@ impl Nic {
         self.bulk = mover;
     }
 
+    pub(crate) fn take_bulk(&mut self) -> Option<Box<dyn BulkMover>> {
+        self.bulk.take()
+    }
+
     /// Reads the status until `done`.
     pub(crate) fn wait(&self, what: &'static str, done: impl Fn(Status) -> bool) -> Result<(), NicError> {
         for _ in 0..POLLS {

@@ -16,6 +16,10 @@ const DUMP: u32 = 2;
 const ACTIVE: u32 = 1 << 12;
 /// Words in the address space of a table.
 const TABLE_WORDS: usize = 1 << 20;
+/// Number behind those of tables: a walk over the connection bindings; behind that the affinity bindings.
+const WALK: u32 = 13;
+/// Words of a binding.
+const BINDING_WORDS: usize = 16;
 
 /// Shape of the table mover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +54,15 @@ pub struct TableMover {
 enum Words<'a> {
     Load(&'a [u32]),
     Dump(&'a mut [u32], bool),
+    /// Live bindings; whether the walk of the call before goes on.
+    Walk(&'a mut [u32], bool),
 }
 
 impl Words<'_> {
     fn len(&self) -> usize {
         match self {
             Words::Load(words) => words.len(),
-            Words::Dump(words, _) => words.len(),
+            Words::Dump(words, _) | Words::Walk(words, _) => words.len(),
         }
     }
 }
@@ -104,7 +110,7 @@ impl TableMover {
     /// [`RingError::Range`] if they are not inside of a table's address space; nothing was moved then. [`RingError::MoverStatus`] if the NIC refuses,
     /// [`RingError::MoverCrc`] if it read other words than are in memory; [`RingError::Timeout`], [`RingError::Fault`], [`RingError::Device`], [`RingError::NoAnswer`] if it fails.
     pub fn load(&mut self, table: Table, first: u32, words: &[u32]) -> Result<(), RingError> {
-        self.run(table, first, Words::Load(words))
+        self.run(table as u32, first, Words::Load(words))
     }
 
     /// Reads `words` from a table from word `first` on, from its active bank or from the shadow.
@@ -112,10 +118,23 @@ impl TableMover {
     /// # Errors
     /// As [`TableMover::load`].
     pub fn dump(&mut self, table: Table, active: bool, first: u32, words: &mut [u32]) -> Result<(), RingError> {
-        self.run(table, first, Words::Dump(words, active))
+        self.run(table as u32, first, Words::Dump(words, active))
     }
 
-    fn run(&mut self, table: Table, first: u32, mut words: Words<'_>) -> Result<(), RingError> {
+    /// Reads live bindings of the connection or (`affinity`) the affinity table, 16 words each (see `docs/host_interface.md`), in order of their sessions
+    /// from the first one on, or (`go_on`) from where the call before ended; zeros behind the last one.
+    ///
+    /// # Errors
+    /// [`RingError::Range`] if the number of words is not a multiple of 16; others as [`TableMover::load`].
+    pub fn walk_bindings(&mut self, affinity: bool, go_on: bool, words: &mut [u32]) -> Result<(), RingError> {
+        if !words.len().is_multiple_of(BINDING_WORDS) {
+            let (what, value) = ("words of bindings", words.len() as u64);
+            return Err(RingError::Range { what, value, possible: "a multiple of 16" });
+        }
+        self.run(WALK + u32::from(affinity), 0, Words::Walk(words, go_on))
+    }
+
+    fn run(&mut self, table: u32, first: u32, mut words: Words<'_>) -> Result<(), RingError> {
         let end = (first as usize).checked_add(words.len());
         if end.is_none_or(|end| end > TABLE_WORDS) {
             let (what, value) = ("word of a table", first as u64 + words.len() as u64);
@@ -131,7 +150,7 @@ impl TableMover {
         Ok(())
     }
 
-    fn move_all(&mut self, table: Table, first: u32, words: &mut Words<'_>) -> Result<(), RingError> {
+    fn move_all(&mut self, table: u32, first: u32, words: &mut Words<'_>) -> Result<(), RingError> {
         let size = 1 << self.ring.shape.size_log2;
         let (mut asked, mut moved) = (0, 0);
         while moved < words.len() {
@@ -157,7 +176,7 @@ impl TableMover {
     }
 
     /// Writes a command for `count` words from `at` on of those of the call.
-    fn command(&mut self, table: Table, first: u32, words: &Words<'_>, at: usize, count: usize) {
+    fn command(&mut self, table: u32, first: u32, words: &Words<'_>, at: usize, count: usize) {
         let (memory, buffer) = (&self.ring.memory, self.buffer(self.posted));
         let what = match words {
             Words::Load(words) => {
@@ -167,11 +186,12 @@ impl TableMover {
                 LOAD
             }
             Words::Dump(_, active) => DUMP | if *active { ACTIVE } else { 0 },
+            // The first command begins the walk, the others go on.
+            Words::Walk(_, go_on) => DUMP | if *go_on || at > 0 { ACTIVE } else { 0 },
         };
         let address = memory.iova(buffer);
         let descriptor = self.ring.descriptor(self.posted, COMMAND);
-        let command =
-            [what | (table as u32) << 8, first, count as u32, 0, address as u32, (address >> 32) as u32, 0, 0];
+        let command = [what | table << 8, first, count as u32, 0, address as u32, (address >> 32) as u32, 0, 0];
         for (n, word) in command.into_iter().enumerate() {
             memory.write32(descriptor + 4 * n, word);
         }
@@ -209,7 +229,7 @@ impl TableMover {
             let word = match words {
                 // What is in the buffer could have changed; what is wanted is in the table cannot.
                 Words::Load(words) => words[at + n],
-                Words::Dump(words, _) => {
+                Words::Dump(words, _) | Words::Walk(words, _) => {
                     words[at + n] = self.ring.memory.read32(buffer + 4 * n);
                     words[at + n]
                 }
@@ -239,5 +259,9 @@ impl BulkMover for TableMover {
 
     fn dump(&mut self, table: Table, active: bool, first: u32, words: &mut [u32]) -> Result<(), BulkError> {
         Ok(TableMover::dump(self, table, active, first, words)?)
+    }
+
+    fn walk_bindings(&mut self, affinity: bool, go_on: bool, words: &mut [u32]) -> Result<(), BulkError> {
+        Ok(TableMover::walk_bindings(self, affinity, go_on, words)?)
     }
 }

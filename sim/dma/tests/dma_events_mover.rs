@@ -122,6 +122,9 @@ fn many_words(bits: u32) {
     check_load(&mut bench, 3, 0, 5000);
     bench.memory.timing = Timing::random(&mut bench.random, 300);
     check_dump(&mut bench, 3, true, 77, 5000);
+    // Bindings, which take the same way.
+    check_dump(&mut bench, 13, false, 0, 64);
+    check_dump(&mut bench, 14, true, 32, 160);
 }
 
 /// Status 1, nothing moved, and the ring goes on.
@@ -137,6 +140,9 @@ fn bad_commands(bits: u32) {
         ("no words", [2, 0, 0, 0, at, high, 0, 0]),
         ("too many words", [2, 0, (1 << 20) + 1, 0, at, high, 0, 0]),
         ("address", [1, 0, 1, 0, at + 4, high, 0, 0]),
+        ("a table that there is not", [2 | 15 << 8, 0, 16, 0, at, high, 0, 0]),
+        ("a load of bindings", [1 | 13 << 8, 0, 16, 0, at, high, 0, 0]),
+        ("a part of a binding", [2 | 14 << 8, 0, 24, 0, at, high, 0, 0]),
         ("beyond the last word", [2, (1 << 20) - 1, 2, 0, at, high, 0, 0]),
     ] {
         bench.command(command, None);

@@ -93,10 +93,15 @@ struct Results {
     mmio_reads_per_packet: f64,
     mmio_writes_per_packet: f64,
     maps: u32,
+    /// All words of these maps.
     table_load_cycles: u64,
     register_load_cycles: u64,
     map_dump_cycles: u64,
     register_map_dump_cycles: u64,
+    /// Of a binding table that is full, or nearly so.
+    bindings: usize,
+    table_dump_cycles: u64,
+    register_dump_cycles: u64,
     dma: Dma,
     heartbeats_sent_under_flood: u64,
     heartbeats_lost_under_flood: u64,
@@ -119,12 +124,14 @@ impl Driver {
         let config = config(Build::B64, clock_hz);
         let tables = tables(&config);
         let part = if self.quick { 10 } else { 1 };
-        let mut progress = Progress::new("driver", 8);
+        let mut progress = Progress::new("driver", 9);
         let mut rig = Rig::new(&config, &tables, self.seed)?;
         let environment = Environment::new(rig.info(), clock_hz);
         let in_process = rig.echo(20_000 / part)?;
         progress.advance(1);
         let tables_moved = rig.tables(if self.quick { 1 } else { 64 })?;
+        progress.advance(1);
+        let bindings = rig.bindings(&config, if self.quick { 200 } else { 4096 })?;
         progress.advance(1);
         let flood = rig.flood(20_000 / part)?;
         progress.advance(1);
@@ -156,6 +163,9 @@ impl Driver {
                 register_load_cycles: tables_moved.register_load,
                 map_dump_cycles: tables_moved.dump,
                 register_map_dump_cycles: tables_moved.register_dump,
+                bindings: bindings.bindings,
+                table_dump_cycles: bindings.dump,
+                register_dump_cycles: bindings.register_dump,
                 dma,
                 heartbeats_sent_under_flood: flood.heartbeats,
                 heartbeats_lost_under_flood: flood.lost,
@@ -205,7 +215,7 @@ impl Report {
         ] {
             let ratio = format!("{:.1}", registers as f64 / dma as f64);
             let time = format!("{:.0} us", dma as f64 / mhz);
-            table.row([name.into(), dma.to_string(), registers.to_string(), ratio, time]);
+            table.row([name, dma.to_string(), registers.to_string(), ratio, time]);
         }
         table.print(style)?;
         say!("  {}", style.heading("host interface alone, 512 bits, memory answers after 300 cycles"))?;

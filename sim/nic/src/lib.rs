@@ -11,12 +11,14 @@ mod host_memory;
 mod pci;
 mod ready;
 mod stream;
+mod walk;
 
 pub use hashgate_verilated_sys::{Build, ModelError, NicMemory};
 pub use host_memory::DEFAULT_LATENCY;
 pub use pci::{BAR0_BYTES, InProcess};
 pub use ready::Ready;
 pub use stream::{HostFrame, IngressStamp, SentFrame, VerdictEvent, WireFrame};
+pub use walk::Walk;
 
 use hashgate_pci_sim::{Bus, BusError};
 use hashgate_regs::defs::{Reason, Verdict};
@@ -27,6 +29,7 @@ use ready::Throttle;
 use std::collections::VecDeque;
 use std::path::Path;
 use stream::{Receiver, Sender};
+use walk::Walker;
 
 /// Cycles of reset after power-on.
 const RESET_CYCLES: u32 = 16;
@@ -85,6 +88,7 @@ pub struct SimNic {
     active: u64,
     /// Of a NIC with the host interface.
     memory: Option<HostMemory>,
+    walker: Option<Walker>,
 }
 
 /// The host of a NIC that has none: no memory, and nobody who gets messages.
@@ -151,6 +155,7 @@ impl SimNic {
             inside: 0,
             active: 0,
             memory: with_host.then(|| HostMemory::new(beat)),
+            walker: None,
         };
         nic.input.rst = 1;
         nic.run(RESET_CYCLES.into());
@@ -230,12 +235,18 @@ impl SimNic {
             }
             sender.offer(beat);
         }
+        if let Some(walker) = &mut self.walker {
+            walker.offer(&mut self.input);
+        }
         if let Err(error) = self.model.step(&self.input, &mut self.output) {
             panic!("cycle {}, {}-bit build: {error}", self.cycle, self.build);
         }
         if self.input.rst == 0 {
             self.collect();
             self.collect_host(bus);
+            if let Some(walker) = &mut self.walker {
+                walker.take(&self.input, &self.output);
+            }
         }
         self.cycle += 1;
     }
@@ -388,6 +399,19 @@ impl SimNic {
     pub fn push_host(&mut self, control: bool, port: u8, data: Vec<u8>) {
         assert!(usize::from(port) < self.build.ports(), "wire port {port}: the build has {}", self.build.ports());
         self.host_tx[usize::from(control)].push(data, port, 0);
+    }
+
+    /// Starts a walk over bindings, instead of the one before if that is still under way; for a NIC without the host interface, whose table mover does it.
+    pub fn start_walk(&mut self, walk: Walk) {
+        self.walker = Some(Walker::new(walk));
+    }
+
+    /// All words of the walk, once, when they have come.
+    pub fn walked(&mut self) -> Option<Vec<u32>> {
+        let words = self.walker.as_mut()?.done()?;
+        self.walker = None;
+        self.input.walk_read = 0;
+        Some(words)
     }
 
     /// When the host takes beats; at first always.

@@ -75,6 +75,7 @@ module host_interface
     output logic                     event_pop_o,
     output logic                     event_enable_o,    // events are taken here: registers must not pop
     // tables of the core
+    output logic                     mover_begin_o,     // a walk over bindings begins or (`mover_active_o`) goes on
     output logic                     mover_o,           // request, taken in a cycle with `mover_grant_i`
     output logic                     mover_write_o,
     output table_e                   mover_id_o,
@@ -259,7 +260,7 @@ module host_interface
         .done_o(mover_done), .busy_o(mover_busy), .fault_o(mover_fault), .data_o(mover_data), .request_o(read_request[2]),
         .ready_i(read_ready[2]), .what_o(read_what[2]), .valid_i(read_valid[2]), .beat_i(read_data), .error_i(read_error),
         .error_address_i(read_fault.address), .line_valid_o(line_valid[3]), .line_ready_i(line_ready[3]), .line_o(lines[3]),
-        .written_i(written), .mover_o, .mover_write_o, .mover_id_o, .mover_active_o, .mover_address_o, .mover_data_o,
+        .written_i(written), .mover_begin_o, .mover_o, .mover_write_o, .mover_id_o, .mover_active_o, .mover_address_o, .mover_data_o,
         .mover_grant_i, .mover_valid_i, .mover_data_i, .mover_wait_i);
 
     assign busy     = {mover_busy, events_busy, tx_fetching | tx_busy, rx_fetching | rx_busy};

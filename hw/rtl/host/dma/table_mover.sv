@@ -4,6 +4,8 @@
 //
 // Load     bursts ahead of use as far as BUFFER_BYTES reach; one word a cycle to the core, if it grants one a cycle.
 // Dump     one word a cycle from the core, as far as there is room for it; one line of 64 bytes at a time to memory.
+// Bindings tables 13 (connection) and 14 (affinity) are walks over live bindings, 16 words each (binding_reader): `mover_begin_o` comes
+//          before the first word; `mover_active_o` then says that the walk before goes on.
 // CRC      over the words in the order of the table, as table_check computes it.
 // Error    of the data of a command: the command is completed with status 2, then the ring halts (`fault_o` with the address). After the
 //          error nothing more is loaded. Errors of commands and completions are not seen here.
@@ -41,6 +43,7 @@ module table_mover
     output short_write_t         line_o,
     input  wire written_t        written_i,
     // tables of the core
+    output logic                 mover_begin_o,
     output logic                 mover_o,
     output logic                 mover_write_o,
     output table_e               mover_id_o,
@@ -60,6 +63,7 @@ module table_mover
     localparam logic [7:0] LOAD = 8'd1;
     localparam logic [7:0] DUMP = 8'd2;
     localparam logic [3:0] LAST_TABLE = 4'd12;
+    localparam logic [3:0] LAST_WALK = 4'd14;
     // Words of a dump that can wait, with those that are on the way from the core.
     localparam int unsigned WORDS = 32;
 
@@ -87,7 +91,7 @@ module table_mover
     status_e      status_q;
     logic [7:0]   operation_q;
     logic [3:0]   table_q;
-    logic         active_q, judged_q, operation_bad_q, length_bad_q;
+    logic         active_q, walk_q, judged_q, operation_bad_q, length_bad_q;
     logic [31:0]  first_q, count_q;
     iova_t        memory_q;       // next byte to read or to write
     logic [31:0]  crc_q;
@@ -206,6 +210,8 @@ module table_mover
     logic       asked_q;
     always_ff @(posedge clk) begin
         fault_o.valid <= 1'b0;
+        walk_q        <= table_q > LAST_TABLE;
+        mover_begin_o <= state_q == CHECK && !judged_q && walk_q && !rst;
         due_q   <= on_i && !start_i && producer_i != done_o;
         entry_q <= ring_entry(done_o, settings_i.size_log2);
         // reads of memory
@@ -306,8 +312,8 @@ module table_mover
                 // Two cycles: judge, then go.
                 judged_q        <= 1'b1;
                 lane_q          <= '0;
-                operation_bad_q <= (operation_q != LOAD && operation_q != DUMP) || table_q > LAST_TABLE;
-                length_bad_q    <= count_q == '0 || count_q > 32'h10_0000 || memory_q[5:0] != '0
+                operation_bad_q <= (operation_q != DUMP && (operation_q != LOAD || walk_q)) || table_q > LAST_WALK;
+                length_bad_q    <= count_q == '0 || (walk_q && count_q[3:0] != '0) || count_q > 32'h10_0000 || memory_q[5:0] != '0
                     || 32'(first_q[19:0]) + 32'(count_q[20:0]) > 32'h10_0000;
                 address_q       <= first_q[19:0];
                 words_q         <= count_q[20:0];

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A NIC under traffic with a driver on it.
 
-use crate::traffic;
+use crate::traffic::{self, Flow, Protocol};
 use anyhow::{Context, Result, bail, ensure};
 use hashgate_config::Config;
 use hashgate_device::{Bar, DeviceError, DmaRegion, Interrupt, PciDevice, Width};
-use hashgate_nic::{Nic, NicInfo};
+use hashgate_nic::{BindingTable, Nic, NicInfo};
+use hashgate_packets::builder::SYN;
 use hashgate_pci_sim::VfioUserServer;
 use hashgate_regs::defs::Table;
 use hashgate_regs::host::CONTROL_RX;
@@ -66,6 +67,14 @@ pub struct TablesMoved {
     pub maps: u32,
     pub load: u64,
     pub register_load: u64,
+    pub dump: u64,
+    pub register_dump: u64,
+}
+
+/// Cycles for all bindings of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct BindingsRead {
+    pub bindings: usize,
     pub dump: u64,
     pub register_dump: u64,
 }
@@ -160,6 +169,36 @@ impl Rig {
         // The shadow as it was.
         self.nic.stage(&self.tables)?;
         Ok(TablesMoved { maps, load, register_load, dump, register_dump })
+    }
+
+    /// Fills the connection table as far as `connections` go, and reads it by DMA and by registers.
+    pub fn bindings(&mut self, config: &Config, connections: usize) -> Result<BindingsRead> {
+        let mut rng = ChaCha8Rng::seed_from_u64(connections as u64);
+        let (vip, mac) = (config.vips[0].addr, config.cluster_mac());
+        for n in 0..connections {
+            let flow = Flow::random(&mut rng, (vip, n as u16), Protocol::Tcp);
+            let mut nic = self.device.nic();
+            nic.push_wire(0, WireFrame::new(flow.frame(&mut rng, mac, SYN, BYTES + traffic::FCS)));
+            let waiting = nic.rx_pending();
+            drop(nic);
+            if waiting >= WAITING {
+                self.device.run(CYCLES);
+            }
+        }
+        self.device.run_until_idle(1_000_000);
+        let device = self.device.clone();
+        let cycle = || device.nic().cycle();
+        let begin = cycle();
+        let by_registers = self.nic.bindings(BindingTable::Connection)?;
+        let register_dump = cycle() - begin;
+        self.nic.set_bulk(Some(Box::new(self.host.table_mover(&MoverConfig { size_log2: 4, words: 2048 })?)));
+        let begin = cycle();
+        let by_dma = self.nic.bindings(BindingTable::Connection)?;
+        let dump = cycle() - begin;
+        self.nic.set_bulk(None);
+        ensure!(by_dma == by_registers, "the bindings read by DMA are not those read by registers");
+        ensure!(!by_dma.is_empty(), "no connection got a binding");
+        Ok(BindingsRead { bindings: by_dma.len(), dump, register_dump })
     }
 
     /// Data frames without a pause that the host does not take, and heartbeats among them, which it does.
