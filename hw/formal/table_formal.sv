@@ -313,7 +313,7 @@ module table_formal
         slow_1 <= slow_now;
         slow_then_1 <= dut.slow_then;
         slow_then_2 <= slow_then_1;
-        last_q <= put || erased;
+        last_q <= put || erased || (host_adds && host_key_q == mine_q && (first_put || first_erased));
         if (age_q != '1) age_q <= age_q + 1'b1;
         if (new_age_q != '1) new_age_q <= new_age_q + 1'b1;
         if (removed) begin
