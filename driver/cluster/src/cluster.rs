@@ -735,7 +735,8 @@ impl Cluster {
         let due = now >= self.next_beat;
         let soon = self.last_beat.is_none_or(|last| now >= last + self.settings.period / AT_ONCE);
         let news = self.said.as_ref().is_none_or(|said| differs(said, &beat));
-        if !due && !(news && soon) {
+        let at_once = news && soon;
+        if !due && !at_once {
             return;
         }
         if due {

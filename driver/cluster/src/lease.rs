@@ -56,7 +56,7 @@ impl Lease {
         let echo = |host: &HostId| with_me(host)?.echo_of(me.0, me.1).map(|echo| echo.sequence);
         let others: Vec<Option<u64>> = view.iter().filter(|host| **host != me.0).filter(recent).map(echo).collect();
         let needed = match self.quorum {
-            None => (others.len() + 1) / 2 + 1,
+            None => others.len().div_ceil(2) + 1,
             Some(quorum) => quorum.needed(view),
         };
         let needed = if mutated(Mutation::LeaseFromOneEcho) { needed.min(2) } else { needed };
