@@ -40,21 +40,24 @@ impl Lease {
         }
     }
 
+    /// When I sent the newest heartbeat up to this one.
+    pub fn time_of(&self, sequence: u64) -> Option<Time> {
+        self.sent.iter().rev().find(|(sent, _)| *sent <= sequence).map(|(_, time)| *time)
+    }
+
     /// The newest of those sent until `time`, 0 if there is none.
     pub fn newest_before(&self, time: Time) -> u64 {
         self.sent.iter().rev().find(|(_, sent)| *sent <= time).map_or(0, |(sequence, _)| *sequence)
     }
 
     /// Until when I may claim: the length after the sending of my newest heartbeat that a majority has echoed. `view` has me in it.
-    pub fn deadline(&self, now: Time, me: (HostId, u64), view: &[HostId], peers: &Peers) -> Option<Time> {
+    pub fn deadline(&self, me: (HostId, u64), view: &[HostId], peers: &Peers) -> Option<Time> {
         let newest = self.sent.back()?.0;
-        let recent = |host: &&HostId| {
-            self.quorum.is_some() || peers.members.get(host).is_some_and(|peer| now < peer.heard + self.length / 2)
-        };
         // Who has me in its view no more does not hold back for me.
         let with_me = |host: &HostId| peers.members.get(host).filter(|peer| peer.last.view.contains(me.0));
         let echo = |host: &HostId| with_me(host)?.echo_of(me.0, me.1).map(|echo| echo.sequence);
-        let others: Vec<Option<u64>> = view.iter().filter(|host| **host != me.0).filter(recent).map(echo).collect();
+        // Also of those that are silent: who is not heard may have removed me.
+        let others: Vec<Option<u64>> = view.iter().filter(|host| **host != me.0).map(echo).collect();
         let needed = match self.quorum {
             None => others.len().div_ceil(2) + 1,
             Some(quorum) => quorum.needed(view),
@@ -66,8 +69,7 @@ impl Lease {
         }
         echoed.sort_unstable_by(|a, b| b.cmp(a));
         let sequence = *echoed.get(needed.checked_sub(1)?)?;
-        let (_, time) = self.sent.iter().rev().find(|(sent, _)| *sent <= sequence)?;
-        Some(time + self.length)
+        Some(self.time_of(sequence)? + self.length)
     }
 }
 

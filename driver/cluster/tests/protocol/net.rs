@@ -3,9 +3,11 @@
 //! pause. It judges the invariant of all tests: no two members that have heard each other for a while claim the same bucket.
 
 use hashgate_cluster::Cluster;
-use hashgate_cluster::api::{Action, Adopted, Command, Event, Log, Quorum, Rule, RuleSet, Settings, Sharing, Status, Time};
+use hashgate_cluster::api::{
+    Action, Adopted, Command, Event, Log, Quorum, Rule, RuleSet, Settings, Sharing, Status, Time,
+};
 use hashgate_cluster::maps::MapSet;
-use hashgate_cluster::message::{Committed, HostId, Message, Phase};
+use hashgate_cluster::message::{HostId, Message, Phase};
 use hashgate_tables::BUCKETS;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -56,7 +58,6 @@ pub struct Nic {
     pub flags: Vec<Vec<u8>>,
     /// Takes traffic until this time, if not for ever withdrawn.
     pub lease: Option<Time>,
-    pub committed: Option<Committed>,
 }
 
 impl Nic {
@@ -410,7 +411,8 @@ impl Net {
                 let both = common(&one.nic.maps, one.host, &other.nic.maps, other.host);
                 if both > 0 {
                     let ms = self.now / MS;
-                    self.doubles.push(format!("{ms} ms: {:?} and {:?} both claim {both} buckets", one.host, other.host));
+                    self.doubles
+                        .push(format!("{ms} ms: {:?} and {:?} both claim {both} buckets", one.host, other.host));
                 }
             }
         }
