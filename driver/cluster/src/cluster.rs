@@ -504,6 +504,7 @@ impl Cluster {
         let rejoin = self.rejoin && (self.stage == Stage::Done || self.proposal.is_none());
         let epoch = self.proposal.as_ref().map_or(0, |proposal| proposal.epoch);
         if fits && !rejoin && reported <= epoch {
+            self.fetching = None;
             return;
         }
         let after = base.map_or(0, |base| base.epoch) + 1;
@@ -865,7 +866,8 @@ impl Cluster {
         let fetch = self.fetching.as_ref().map(|fetching| fetching.again_at);
         let claims = Some(self.former_claims_end()).filter(|at| self.stage == Stage::Released && *at > now);
         let times = [Some(self.next_beat), listened, news, fetch, claims, self.peers.deadline(), self.lease.armed];
-        times.into_iter().flatten().min().unwrap_or(self.next_beat).max(now + 1)
+        // What has passed was looked at in this step.
+        times.into_iter().flatten().filter(|at| *at > now).min().unwrap_or(now + self.settings.period)
     }
 }
 

@@ -367,7 +367,12 @@ fn storms_never_let_two_claim_the_same_and_end_in_one_map() {
         if !net.is_stable(&all) {
             unstable.push((seed.wrapping_add(n), net.tell()));
         }
-        println!("run {n}: {members} members, {} s, {} frames, {} doubles", net.now / 1000 / MS, net.sent, net.doubles.len());
+        println!(
+            "run {n}: {members} members, {} s, {} frames, {} doubles",
+            net.now / 1000 / MS,
+            net.sent,
+            net.doubles.len()
+        );
         if let Some(first) = net.doubles.first() {
             doubles.push((seed.wrapping_add(n), members, net.conditions.loss, net.doubles.len(), first.clone()));
         }
