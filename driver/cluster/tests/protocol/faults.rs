@@ -312,7 +312,7 @@ fn a_planned_restart_keeps_its_share() {
 }
 
 /// Joins, leaves, pauses, cuts and restarts in quick succession, on a bad network.
-fn storm(seed: u64, members: usize, loss: u32) -> Net {
+pub fn storm(seed: u64, members: usize, loss: u32) -> Net {
     let mut net = Net::new(members, Conditions { loss, ..GOOD }, seed);
     (1..=members).for_each(|id| net.start(id));
     net.run(1_500 * MS);

@@ -3,4 +3,6 @@
 
 mod basics;
 mod faults;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod net;

@@ -310,11 +310,9 @@ impl Net {
                 self.nodes[n].nic.lease = Some(end).filter(|end| *end > now);
                 self.look();
             }
-            Action::RenewLease(end) if withdrawals == self.nodes[n].withdrawals => {
-                // Only a running one.
-                if self.nodes[n].nic.claims(now) {
-                    self.nodes[n].nic.lease = Some(end);
-                }
+            // Only a running one.
+            Action::RenewLease(end) if withdrawals == self.nodes[n].withdrawals && self.nodes[n].nic.claims(now) => {
+                self.nodes[n].nic.lease = Some(end);
             }
             Action::HandBindings(number) => self.event(n, Event::BindingsHanded(number)),
             Action::CountHoldings(proposal) => {
