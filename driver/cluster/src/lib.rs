@@ -12,11 +12,24 @@
 
 pub mod api;
 pub mod auth;
+mod cluster;
 pub mod control;
+mod fetch;
 pub mod frame;
+mod handover;
+mod lease;
 pub mod map;
 pub mod maps;
 pub mod membership;
 pub mod message;
+mod mutation;
+mod peers;
+mod proposal;
 pub mod refusal;
+mod view;
 mod wire;
+
+pub use cluster::Cluster;
+pub use mutation::Mutation;
+#[cfg(feature = "mutants")]
+pub use mutation::set_mutation;
