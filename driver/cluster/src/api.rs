@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What goes into the state machine and what comes out: the contract between `Cluster` and whoever drives it.
 
-use crate::message::{Body, HostId, HostSet, Message};
+use crate::message::{Body, HostId, HostSet, MAX_HOSTS, MAX_RULES, Message};
+use crate::peers::DRIFT;
 use hashgate_tables::BUCKETS;
 use std::sync::Arc;
 
@@ -54,6 +55,67 @@ pub struct Settings {
     pub quorum: Option<Quorum>,
     /// Rules at the start.
     pub rules: Arc<RuleSet>,
+}
+
+impl Settings {
+    /// Time of silence after which a peer is removed.
+    pub fn silence(&self) -> Time {
+        self.period * Time::from(self.tolerance)
+    }
+
+    /// Checks them.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the field and its limit.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let silence = self.silence();
+        if !(2..=255).contains(&self.tolerance) {
+            return Err(SettingsError::Tolerance(self.tolerance));
+        }
+        if !(5_000_000..=10_000_000_000).contains(&self.period) {
+            return Err(SettingsError::Period(self.period));
+        }
+        // A tick of the NIC is below a microsecond.
+        if self.lease + self.lease / DRIFT + 1_000 >= silence - silence / DRIFT || self.lease < self.period {
+            return Err(SettingsError::Lease { lease: self.lease, silence });
+        }
+        if self.rules.rules.len() > MAX_RULES || self.rules.digest == 0 {
+            return Err(SettingsError::Rules(self.rules.rules.len()));
+        }
+        if let Some(Quorum { expected_hosts, witness }) = self.quorum
+            && (expected_hosts < 2
+                || usize::from(expected_hosts) > MAX_HOSTS
+                || (expected_hosts == 2 && witness.is_none()))
+        {
+            return Err(SettingsError::Quorum(expected_hosts));
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Too few periods.
+    #[error("tolerance {0}: 2 to 255 periods are possible")]
+    Tolerance(u8),
+    /// Too short or too long.
+    #[error("period {0} ns: 5 ms to 10 s are possible")]
+    Period(Time),
+    /// Does not fit between period and silence.
+    #[error("lease {lease} ns: it must be a period at least, and end with all drift before {silence} ns of silence")]
+    Lease {
+        /// The lease.
+        lease: Time,
+        /// Period x tolerance.
+        silence: Time,
+    },
+    /// Too many rules, or no digest.
+    #[error("{0} rules: at most 64, with a digest that is not 0")]
+    Rules(usize),
+    /// No majority without a witness.
+    #[error("quorum of {0} hosts: 2 to 32, and two hosts need a witness")]
+    Quorum(u8),
 }
 
 /// Who may serve alone.
@@ -248,6 +310,27 @@ pub enum Exclusion {
     HeldDown,
     /// By command.
     Suspended,
+}
+
+/// What a member is, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What it is about.
+    pub phase: crate::message::Phase,
+    /// Why it is left out, if it is.
+    pub excluded: Option<Exclusion>,
+    /// Whom it hears.
+    pub heard: HostSet,
+    /// Its view with itself; empty if there is none.
+    pub view: HostSet,
+    /// What it has committed last.
+    pub committed: Option<crate::message::Committed>,
+    /// The proposal that it works on (0: none) and its epoch.
+    pub proposal: (u64, u64),
+    /// Until when the NIC takes traffic.
+    pub lease: Option<Time>,
+    /// What the NIC was told last; while a commit is under way that of before.
+    pub maps: Arc<crate::maps::MapSet>,
 }
 
 /// Bytes of a bit per bucket.

@@ -9,6 +9,19 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod cluster;
+mod fetch;
+mod handover;
+mod lease;
 pub mod map;
 pub mod maps;
 pub mod message;
+mod mutation;
+mod peers;
+mod proposal;
+mod view;
+
+pub use cluster::Cluster;
+pub use mutation::Mutation;
+#[cfg(feature = "mutants")]
+pub use mutation::set_mutation;

@@ -31,6 +31,34 @@ impl HostId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostSet(pub u32);
 
+impl HostSet {
+    /// Whether `host` is in it.
+    pub fn contains(self, host: HostId) -> bool {
+        self.0 >> (host.get() - 1) & 1 == 1
+    }
+
+    /// Hosts in it.
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Nobody is in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its hosts, the lowest first.
+    pub fn iter(self) -> impl Iterator<Item = HostId> {
+        (1..=MAX_HOSTS as u8).filter_map(HostId::new).filter(move |host| self.contains(*host))
+    }
+}
+
+impl FromIterator<HostId> for HostSet {
+    fn from_iter<T: IntoIterator<Item = HostId>>(hosts: T) -> HostSet {
+        HostSet(hosts.into_iter().fold(0, |set, host| set | 1 << (host.get() - 1)))
+    }
+}
+
 /// What a member has committed last. The order is that of bases: the greatest is the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Committed {
@@ -128,7 +156,7 @@ pub struct Heartbeat {
     pub draining: u128,
     /// Rules that are disabled here.
     pub disabled: u128,
-    /// Rules in which I hold bindings in buckets that are not mine in the committed proposal.
+    /// Maps (bit = place in the set) in which I hold bindings in buckets that are not mine in the committed proposal.
     pub holding: u128,
     /// Sessions by rule since the last convergence, latched while converging; as many as there are rules, then the default: at most 65.
     pub connections: Vec<u32>,

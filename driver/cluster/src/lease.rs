@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Until when the NIC may take traffic: from what others have echoed.
+
+use crate::api::{Quorum, Settings, Time};
+use crate::message::HostId;
+use crate::mutation::{Mutation, mutated};
+use crate::peers::{DRIFT, Peers};
+use std::collections::VecDeque;
+
+/// Heartbeats whose times are remembered; older ones would renew nothing.
+const REMEMBERED: usize = 64;
+
+/// How long after a former member's last heartbeat was taken its claims may live: its lease, with both clocks as wrong as they may be, and a
+/// millisecond because ages are told in whole ones.
+pub fn longest_claim(lease: Time) -> Time {
+    lease + 2 * lease / DRIFT + 1_000_000
+}
+
+/// My lease.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    length: Time,
+    quorum: Option<Quorum>,
+    /// (sequence, time before it was sent) of my heartbeats.
+    sent: VecDeque<(u64, Time)>,
+    /// What the NIC was told, while it takes traffic.
+    pub armed: Option<Time>,
+}
+
+impl Lease {
+    pub fn new(settings: &Settings) -> Lease {
+        Lease { length: settings.lease, quorum: settings.quorum, sent: VecDeque::new(), armed: None }
+    }
+
+    /// A heartbeat is sent.
+    pub fn sent(&mut self, sequence: u64, now: Time) {
+        self.sent.push_back((sequence, now));
+        if self.sent.len() > REMEMBERED {
+            self.sent.pop_front();
+        }
+    }
+
+    /// The newest of those sent until `time`, 0 if there is none.
+    pub fn newest_before(&self, time: Time) -> u64 {
+        self.sent.iter().rev().find(|(_, sent)| *sent <= time).map_or(0, |(sequence, _)| *sequence)
+    }
+
+    /// Until when I may claim: the length after the sending of my newest heartbeat that a majority has echoed. `view` has me in it.
+    pub fn deadline(&self, now: Time, me: (HostId, u64), view: &[HostId], peers: &Peers) -> Option<Time> {
+        let newest = self.sent.back()?.0;
+        let recent = |host: &&HostId| {
+            self.quorum.is_some() || peers.members.get(host).is_some_and(|peer| now < peer.heard + self.length / 2)
+        };
+        // Who has me in its view no more does not hold back for me.
+        let with_me = |host: &HostId| peers.members.get(host).filter(|peer| peer.last.view.contains(me.0));
+        let echo = |host: &HostId| with_me(host)?.echo_of(me.0, me.1).map(|echo| echo.sequence);
+        let others: Vec<Option<u64>> = view.iter().filter(|host| **host != me.0).filter(recent).map(echo).collect();
+        let needed = match self.quorum {
+            None => others.len().div_ceil(2) + 1,
+            Some(quorum) => quorum.needed(view),
+        };
+        let needed = if mutated(Mutation::LeaseFromOneEcho) { needed.min(2) } else { needed };
+        let mut echoed: Vec<u64> = others.into_iter().flatten().chain([newest]).collect();
+        if mutated(Mutation::LeaseFromSent) {
+            echoed = vec![newest; needed];
+        }
+        echoed.sort_unstable_by(|a, b| b.cmp(a));
+        let sequence = *echoed.get(needed.checked_sub(1)?)?;
+        let (_, time) = self.sent.iter().rev().find(|(sent, _)| *sent <= sequence)?;
+        Some(time + self.length)
+    }
+}
+
+impl Quorum {
+    /// Members that must have echoed, myself included.
+    fn needed(&self, view: &[HostId]) -> usize {
+        let expected = usize::from(self.expected_hosts);
+        let with_witness = self.witness.is_some_and(|witness| view.contains(&witness));
+        if with_witness && expected.is_multiple_of(2) { expected / 2 } else { expected / 2 + 1 }
+    }
+
+    /// Whether these may serve.
+    pub fn is_met(&self, view: &[HostId]) -> bool {
+        view.len() >= self.needed(view)
+    }
+}

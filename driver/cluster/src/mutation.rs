@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Deliberate bugs, for tests that must find them. Without the feature `mutants` none of this is compiled.
+
+/// A rule of the protocol that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// Buckets are claimed before everybody has released the proposal.
+    ClaimWithoutRelease,
+    /// Buckets of former members are claimed before their leases have ended.
+    ClaimBeforeLeaseEnds,
+    /// The map in which moving buckets are nobody's is left out.
+    NoIdleMap,
+    /// The lease is renewed from heartbeats sent instead of echoed.
+    LeaseFromSent,
+    /// One echo is enough for the lease instead of a majority.
+    LeaseFromOneEcho,
+    /// HANDOVER is set only where the last proposal moved a bucket.
+    HandoverClearedOnSecondMove,
+    /// The base is chosen by its epoch only.
+    BaseByEpochOnly,
+    /// A start of a host counts without having echoed mine.
+    ReplayAfterRestart,
+    /// A starting member does not listen first.
+    NoListening,
+    /// Somebody whom another member does not hear any more is removed at once.
+    RemoveOnHearsay,
+    /// An expired lease is armed again without a new proposal.
+    RearmWithoutRejoin,
+    /// A member of the view that has not reported the proposal does not hold it up.
+    AgreeWithoutAll,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: &[Mutation] = &[
+        Mutation::ClaimWithoutRelease,
+        Mutation::ClaimBeforeLeaseEnds,
+        Mutation::NoIdleMap,
+        Mutation::LeaseFromSent,
+        Mutation::LeaseFromOneEcho,
+        Mutation::HandoverClearedOnSecondMove,
+        Mutation::BaseByEpochOnly,
+        Mutation::ReplayAfterRestart,
+        Mutation::NoListening,
+        Mutation::RemoveOnHearsay,
+        Mutation::RearmWithoutRejoin,
+        Mutation::AgreeWithoutAll,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+mod active {
+    use super::Mutation;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Breaks a rule for all members of this thread, or none.
+    pub fn set_mutation(mutation: Option<Mutation>) {
+        ACTIVE.set(mutation);
+    }
+
+    pub(crate) fn mutated(mutation: Mutation) -> bool {
+        ACTIVE.get() == Some(mutation)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) use active::mutated;
+#[cfg(feature = "mutants")]
+pub use active::set_mutation;
+
+/// Whether this rule is broken.
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn mutated(_: Mutation) -> bool {
+    false
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Views: who works together.
+
+use crate::api::{Exclusion, Time};
+use crate::message::{Committed, Heartbeat, HostId, HostSet, Phase};
+use crate::mutation::{Mutation, mutated};
+use crate::peers::{Peer, Peers};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// What a member knows about itself when it looks for its view.
+pub struct Myself<'a> {
+    pub host: HostId,
+    pub committed: Option<Committed>,
+    pub rules: u64,
+    pub staged: u64,
+    /// The view until now, with starts.
+    pub view: &'a BTreeMap<HostId, u64>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With me in it.
+    View(BTreeMap<HostId, u64>),
+    /// I am left out.
+    Out(Exclusion),
+}
+
+/// It works for the cluster, or wants to.
+pub fn is_active(beat: &Heartbeat) -> bool {
+    matches!(beat.phase, Phase::Converging | Phase::Idle | Phase::Ready | Phase::Stable)
+}
+
+/// Finds the view. `out`: peers that are left out, with the reason.
+pub fn find(now: Time, me: &Myself<'_>, peers: &Peers, out: &mut BTreeMap<HostId, Exclusion>) -> Outcome {
+    if peers.duplicate.is_some() && me.committed.is_none() {
+        return Outcome::Out(Exclusion::DuplicateHost);
+    }
+    let active: BTreeMap<HostId, &Peer> =
+        peers.members.iter().filter(|(_, peer)| is_active(&peer.last)).map(|(host, peer)| (*host, peer)).collect();
+    let winner = leading_rules(me, &active);
+    if winner != me.rules {
+        return Outcome::Out(Exclusion::RuleSet { theirs: winner });
+    }
+    let mut eligible = active.clone();
+    eligible.retain(|host, peer| {
+        let cause = if same_rules(me, &peer.last) {
+            peers.is_held_down(now, *host).then_some(Exclusion::HeldDown)
+        } else {
+            Some(Exclusion::RuleSet { theirs: peer.last.rules })
+        };
+        out.extend(cause.map(|cause| (*host, cause)));
+        cause.is_none()
+    });
+    // Those of before stay, but for the ones that miss the others.
+    let stays = |host: &HostId, start: &u64| eligible.get(host).is_some_and(|peer| peer.incarnation == *start);
+    let mut view: Vec<HostId> =
+        me.view.iter().filter(|(host, start)| stays(host, start)).map(|(host, _)| *host).collect();
+    view.push(me.host);
+    while let Some((worst, other)) = worst(now, &view, peers) {
+        if worst == me.host {
+            return Outcome::Out(Exclusion::OneWay(other));
+        }
+        out.insert(worst, Exclusion::OneWay(other));
+        view.retain(|host| *host != worst);
+    }
+    // Newcomers that all of them hear.
+    for host in eligible.keys() {
+        let dropped = matches!(out.get(host), Some(Exclusion::OneWay(_)));
+        if !view.contains(host) && !dropped {
+            match view.iter().find(|member| !peers.mutual(**member, *host)) {
+                None => view.push(*host),
+                // It may just have come.
+                Some(other) if !peers.mutual_for_long(now, *other, *host) => {
+                    out.insert(*host, Exclusion::OneWay(*other));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    if let Some(other) = yields_to(now, me, &view, &active, peers) {
+        return Outcome::Out(Exclusion::OneWay(other));
+    }
+    let start = |host: HostId| eligible.get(&host).map(|peer| (host, peer.incarnation));
+    Outcome::View(view.into_iter().filter_map(start).collect())
+}
+
+/// Whether a peer's rule set is mine, or one of us is about to change to the other's.
+fn same_rules(me: &Myself<'_>, beat: &Heartbeat) -> bool {
+    beat.rules == me.rules
+        || (me.staged != 0 && beat.rules == me.staged)
+        || (beat.staged != 0 && beat.staged == me.rules)
+}
+
+/// The rule set of those with the greatest committed maps; among starters that of most of them, then that of the lowest.
+fn leading_rules(me: &Myself<'_>, active: &BTreeMap<HostId, &Peer>) -> u64 {
+    let others = active.iter().map(|(host, peer)| {
+        let rules = if same_rules(me, &peer.last) { me.rules } else { peer.last.rules };
+        (*host, peer.last.committed, rules)
+    });
+    let mut groups: BTreeMap<u64, (Option<Committed>, usize, Reverse<HostId>)> = BTreeMap::new();
+    for (host, committed, rules) in others.chain([(me.host, me.committed, me.rules)]) {
+        let group = groups.entry(rules).or_insert((None, 0, Reverse(host)));
+        *group = (group.0.max(committed), group.1 + 1, group.2.max(Reverse(host)));
+    }
+    groups.into_iter().max_by_key(|(_, standing)| *standing).map_or(me.rules, |(rules, _)| rules)
+}
+
+/// Who of a view misses the most edges, the highest of equal ones, and one that it misses.
+fn worst(now: Time, view: &[HostId], peers: &Peers) -> Option<(HostId, HostId)> {
+    let apart = |a: HostId, b: HostId| {
+        if mutated(Mutation::RemoveOnHearsay) { !peers.mutual(a, b) } else { !peers.mutual_for_long(now, a, b) }
+    };
+    let missing = |host: HostId| view.iter().copied().filter(move |other| *other != host && apart(host, *other));
+    let worst = view.iter().copied().map(|host| (missing(host).count(), host)).max()?;
+    if worst.0 == 0 { None } else { Some((worst.1, missing(worst.1).next()?)) }
+}
+
+/// A peer that works without me although we hear each other, or that does not hear me, goes first if it has committed more: two that cannot agree must
+/// not both serve.
+fn yields_to(
+    now: Time,
+    me: &Myself<'_>,
+    view: &[HostId],
+    active: &BTreeMap<HostId, &Peer>,
+    peers: &Peers,
+) -> Option<HostId> {
+    let hosts: HostSet = view.iter().copied().collect();
+    let mine = (me.committed, hosts.len(), Reverse(me.host));
+    active.iter().find_map(|(host, peer)| {
+        let theirs = (peer.last.committed, peer.last.view.len(), Reverse(*host));
+        let without_me = !peer.last.view.contains(me.host) && !peer.last.view.is_empty();
+        let lacks_me = peer.lacks.get(&me.host).is_some_and(|since| now >= *since + peers.silence);
+        let apart = !hosts.contains(*host) && (without_me || lacks_me);
+        (apart && theirs > mine).then_some(*host)
+    })
+}
