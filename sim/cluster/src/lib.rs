@@ -12,6 +12,7 @@
 //! -- --seed N --log`.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod claims;
 pub mod clients;
 pub mod minimum;

@@ -192,7 +192,6 @@ struct Host {
     out: bool,
     draining: bool,
     capacity: u16,
-    held_down: bool,
     /// Drains and has no buckets any more.
     drained: bool,
 }
@@ -289,7 +288,6 @@ impl World {
                 out: false,
                 draining: false,
                 capacity: 100,
-                held_down: false,
                 drained: false,
             })
             .collect();
@@ -507,7 +505,8 @@ impl World {
     fn carry_out(&mut self, happening: Happening) {
         self.note(|| format!("-- {happening:?}"));
         let number = |host: u8| usize::from(host) - 1;
-        let until = |length: Time| self.now + length;
+        let now = self.now;
+        let until = |length: Time| now + length;
         match happening {
             Happening::Crash(host) => self.crash(number(host)),
             Happening::PowerOff(host) => {
@@ -613,7 +612,6 @@ impl World {
         host.scratch = process.cluster.status().committed.filter(|committed| committed.digest == host.whole);
         host.waiting.clear();
         host.generation += 1;
-        host.held_down = false;
         (host.out, host.draining, host.drained, host.capacity) = (false, false, false, 100);
     }
 
@@ -637,7 +635,7 @@ impl World {
             incarnation,
             period: self.scenario.period,
             tolerance: self.scenario.tolerance,
-            lease: self.scenario.silence() / 2,
+            lease: self.scenario.silence() * 9 / 10,
             quorum: self.scenario.quorum,
             rules,
         };
@@ -754,11 +752,6 @@ impl World {
 
     fn logged(&mut self, number: usize, log: Log) {
         self.note(|| format!("{}   {log:?}", number + 1));
-        match &log {
-            Log::Excluded(Exclusion::HeldDown) => self.hosts[number].held_down = true,
-            Log::View(_) => self.hosts[number].held_down = false,
-            _ => {}
-        }
         self.logs.push((self.now, number as u8 + 1, log));
     }
 
@@ -964,7 +957,7 @@ impl World {
     /// Whether nothing has got from one to the other for nearly D because of the network.
     fn cut(&self, from: usize, to: usize) -> bool {
         let link = &self.links[from * self.hosts.len() + to];
-        link.losing && self.now > link.last_taken + self.scenario.silence() * 8 / 10
+        link.losing && self.now > link.last_taken + self.scenario.silence() * 9 / 10
     }
 
     fn was_cut(&self, host: usize) -> bool {
@@ -1060,9 +1053,16 @@ impl World {
 
     /// Hosts that ought to be members, as bits; `None`: there is no quorum.
     fn expected(&self) -> Option<u32> {
+        let held_down = |h: usize| {
+            let id = host_id(h as u8 + 1);
+            let by = |host: &Host| {
+                host.process.as_ref().is_some_and(|p| p.cluster.left_out().get(&id) == Some(&Exclusion::HeldDown))
+            };
+            self.hosts.iter().any(by)
+        };
         let taking_part = |h: &usize| {
             let host = &self.hosts[*h];
-            host.process.is_some() && self.now >= host.paused_until && !host.out && !host.held_down
+            host.process.is_some() && self.now >= host.paused_until && !host.out && !held_down(*h)
         };
         let set = (0..self.hosts.len()).filter(taking_part).fold(0u32, |set, h| set | 1 << h);
         match self.scenario.quorum {
