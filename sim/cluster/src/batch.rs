@@ -117,6 +117,7 @@ impl Report {
         sums.accepted_twice_apart += counts.accepted_twice_apart;
         sums.survivors_broken += counts.survivors_broken;
         sums.lost_with_host += counts.lost_with_host;
+        sums.stale += counts.stale;
         sums.untaken += counts.untaken;
         sums.compared += counts.compared;
         sums.moved_over_minimum += counts.moved_over_minimum;
@@ -151,13 +152,14 @@ impl std::fmt::Display for Report {
         writeln!(
             f,
             "{} violations; accepted twice: {} (by members apart or just met: {}); connections of survivors broken: {} \
-             (at losses within the limit: {}), lost with their host or cut off: {}; packets that nobody took: {}",
+             (at losses within the limit: {}), lost with their host or cut off: {}, with stale bindings: {}; packets that nobody took: {}",
             self.violations.len(),
             sums.accepted_twice,
             sums.accepted_twice_apart,
             sums.survivors_broken,
             self.broken_within_limit,
             sums.lost_with_host,
+            sums.stale,
             sums.untaken
         )?;
         writeln!(

@@ -92,6 +92,9 @@ impl Client {
                 return now + wait;
             }
             (_, Answer::Refused) => {
+                // A client that was refused takes another port.
+                self.packet.flow += 1 << 16;
+                self.packet.bucket = rng.random_range(0..4096);
                 self.phase = Phase::Opening;
                 self.tries = 0;
                 return now + 100 * MS + rng.random_range(0..SECOND);
@@ -116,6 +119,11 @@ impl Client {
         }
         self.tries = 0;
         now + self.interval / 2 + rng.random_range(0..self.interval)
+    }
+
+    /// Whether it begins a connection (and does not try again).
+    pub fn is_new(&self) -> bool {
+        self.phase == Phase::Opening && self.tries == 0
     }
 
     /// Whether it is UDP.

@@ -80,6 +80,8 @@ pub struct Counts {
     pub survivors_broken: u64,
     /// Connections lost with their host, or because it was cut off.
     pub lost_with_host: u64,
+    /// Connections that met an older one with the same ports, of a NIC that had no lease when the new one began.
+    pub stale: u64,
     /// Packets that nobody took.
     pub untaken: u64,
     /// Proposals that became stable and were compared with the fewest moves.
@@ -557,7 +559,7 @@ impl World {
                 self.at(until(length), Ev::Happen(Happening::Start { host, adopt: true }));
             }
             Happening::Drain(host) => {
-                self.hosts[number(host)].draining = true;
+                self.hosts[number(host)].draining = self.hosts[number(host)].process.is_some();
                 self.command(number(host), Command::Drain);
             }
             Happening::Undrain(host) => {
@@ -567,7 +569,7 @@ impl World {
             }
             Happening::Stop(host) => {
                 self.touched |= 1 << number(host);
-                self.hosts[number(host)].out = true;
+                self.hosts[number(host)].out = self.hosts[number(host)].process.is_some();
                 self.command(number(host), Command::Stop);
             }
             Happening::Resume(host) => {
@@ -575,7 +577,9 @@ impl World {
                 self.command(number(host), Command::Start);
             }
             Happening::Capacity(host, percent) => {
-                self.hosts[number(host)].capacity = percent;
+                if self.hosts[number(host)].process.is_some() {
+                    self.hosts[number(host)].capacity = percent;
+                }
                 self.command(number(host), Command::Capacity(percent));
             }
             Happening::Rules(rules) => {
@@ -710,6 +714,7 @@ impl World {
                 world.at(world.now + delay, event);
             };
             let local = self.hosts[number].local(self.now);
+            self.note_action(number, &action);
             match action {
                 Action::Send(body, sequence) => self.send(number, body, sequence),
                 Action::Commit(_) => {
@@ -748,6 +753,26 @@ impl World {
                 Action::Log(log) => self.logged(number, log),
             }
         }
+    }
+
+    fn note_action(&self, number: usize, action: &Action) {
+        let flags = |bits: &[u8]| bits.iter().map(|byte| byte.count_ones()).sum::<u32>();
+        let left = |until: Time| (until as i64 - self.hosts[number].local(self.now) as i64) as f64 / 1e6;
+        let text = match action {
+            Action::Commit(commit) => {
+                let flags: Vec<u32> = commit.handover.iter().map(|bits| flags(bits)).collect();
+                format!("commit {} (digest {:#x}), HANDOVER {flags:?}", commit.number, commit.digest)
+            }
+            Action::Handover(changes) => {
+                format!("HANDOVER {:?}", changes.iter().map(|(map, bits)| (*map, flags(bits))).collect::<Vec<_>>())
+            }
+            Action::ArmLease(until) => format!("lease begins, {:.1} ms", left(*until)),
+            Action::HandBindings(_) => "hands bindings over".into(),
+            Action::CountHoldings(_) => "counts holdings".into(),
+            Action::ActivateRules(rules) => format!("activates rules {:#x}", rules.digest),
+            _ => return,
+        };
+        self.note(|| format!("{}     {text}", number + 1));
     }
 
     fn logged(&mut self, number: usize, log: Log) {
@@ -853,7 +878,7 @@ impl World {
         let client = &self.clients[number as usize];
         let packet = client.send();
         self.outcome.counts.packets += 1;
-        if client.phase == ClientPhase::Opening {
+        if client.is_new() {
             self.outcome.counts.sessions += 1;
         }
         let all = ((1u64 << self.hosts.len()) - 1) as u32;
@@ -926,7 +951,12 @@ impl World {
     }
 
     /// `others` got a packet of a connection of `host`, and refuse it.
-    fn refused(&mut self, packet: Packet, host: usize, others: u32, _mapped: u32) {
+    fn refused(&mut self, packet: Packet, host: usize, others: u32, mapped: u32) {
+        if others & mapped == 0 {
+            // Of a connection with the same ports from before the lease ended: such a NIC has not seen the new SYN.
+            self.outcome.counts.stale += 1;
+            return;
+        }
         let lives = self.hosts[host].nic.live(self.hosts[host].local(self.now)) && self.hosts[host].process.is_some();
         let bound = self.hosts[host].nic.binding(self.hosts[host].local(self.now), packet.flow).is_some();
         let other = bits(others).find(|other| {
