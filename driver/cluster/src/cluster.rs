@@ -622,7 +622,7 @@ impl Cluster {
     fn may_claim(&self, now: Time, proposal: &Proposal) -> bool {
         let released = self.all_report(|beat| beat.released == proposal.id) || mutated(Mutation::ClaimWithoutRelease);
         let ended = self.former_claims_end() <= now || mutated(Mutation::ClaimBeforeLeaseEnds);
-        let lease = self.lease_deadline(now).is_some_and(|deadline| deadline > now);
+        let lease = self.lease_deadline().is_some_and(|deadline| deadline > now);
         released && ended && lease && self.has_quorum()
     }
 
@@ -644,10 +644,10 @@ impl Cluster {
         self.settings.quorum.is_none_or(|quorum| quorum.is_met(&view))
     }
 
-    fn lease_deadline(&self, now: Time) -> Option<Time> {
+    fn lease_deadline(&self) -> Option<Time> {
         let me = (self.settings.host, self.settings.incarnation);
         let view: Vec<HostId> = self.my_view().iter().collect();
-        self.lease.deadline(now, me, &view, &self.peers)
+        self.lease.deadline(me, &view, &self.peers)
     }
 
     /// The lease begins, after a commit.
@@ -655,7 +655,7 @@ impl Cluster {
         if self.stopped || self.suspended || self.excluded.is_some() {
             return;
         }
-        if let Some(deadline) = self.lease_deadline(now).filter(|deadline| *deadline > now) {
+        if let Some(deadline) = self.lease_deadline().filter(|deadline| *deadline > now) {
             if self.lease.armed.is_none() {
                 todo.push(Action::ArmLease(deadline));
             } else {
@@ -669,7 +669,7 @@ impl Cluster {
     }
 
     fn renew_lease(&mut self, now: Time, todo: &mut Todo) {
-        let deadline = self.lease_deadline(now).filter(|deadline| *deadline > now);
+        let deadline = self.lease_deadline().filter(|deadline| *deadline > now);
         match (self.lease.armed, deadline) {
             (Some(armed), Some(mut deadline)) => {
                 let hold = Time::from(self.hold_ms) * 1_000_000;

@@ -45,16 +45,14 @@ impl Lease {
         self.sent.iter().rev().find(|(_, sent)| *sent <= time).map_or(0, |(sequence, _)| *sequence)
     }
 
-    /// Until when I may claim: the length after the sending of my newest heartbeat that a majority has echoed. `view` has me in it.
-    pub fn deadline(&self, now: Time, me: (HostId, u64), view: &[HostId], peers: &Peers) -> Option<Time> {
+    /// Until when I may claim: the length after the sending of my newest heartbeat that a majority of the view has echoed (me
+    /// included). Whoever is merely unheard stays in the view: it may hear others that remove me.
+    pub fn deadline(&self, me: (HostId, u64), view: &[HostId], peers: &Peers) -> Option<Time> {
         let newest = self.sent.back()?.0;
-        let recent = |host: &&HostId| {
-            self.quorum.is_some() || peers.members.get(host).is_some_and(|peer| now < peer.heard + self.length / 2)
-        };
         // Who has me in its view no more does not hold back for me.
         let with_me = |host: &HostId| peers.members.get(host).filter(|peer| peer.last.view.contains(me.0));
         let echo = |host: &HostId| with_me(host)?.echo_of(me.0, me.1).map(|echo| echo.sequence);
-        let others: Vec<Option<u64>> = view.iter().filter(|host| **host != me.0).filter(recent).map(echo).collect();
+        let others: Vec<Option<u64>> = view.iter().filter(|host| **host != me.0).map(echo).collect();
         let needed = match self.quorum {
             None => others.len().div_ceil(2) + 1,
             Some(quorum) => quorum.needed(view),
