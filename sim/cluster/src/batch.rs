@@ -49,7 +49,9 @@ pub struct Report {
     pub scenarios: u64,
     /// Of those with 32 members.
     pub largest: u64,
-    /// Fewest packets of clients in one.
+    /// The one with the most events, and how many.
+    pub busiest: (u64, u64),
+    /// Sums of what was counted.
     pub sums: Counts,
     /// Scenarios that did not converge in time, by losses above the limit.
     pub unconverged: u64,
@@ -108,6 +110,9 @@ impl Report {
     fn add(&mut self, scenario: &Scenario, counts: &Counts) {
         self.scenarios += 1;
         self.largest += u64::from(scenario.members == 32);
+        if counts.steps > self.busiest.1 {
+            self.busiest = (scenario.seed, counts.steps);
+        }
         let sums = &mut self.sums;
         sums.steps += counts.steps;
         sums.messages += counts.messages;
@@ -140,11 +145,12 @@ impl std::fmt::Display for Report {
         let sums = &self.sums;
         writeln!(
             f,
-            "{} scenarios ({} with 32 members) in {:.1} s: {} events, {} messages, {} packets, {} sessions tried",
+            "{} scenarios ({} with 32 members) in {:.1} s: {} events (the most, (seed, events): {:?}), {} messages, {} packets, {} sessions tried",
             self.scenarios,
             self.largest,
             self.took.as_secs_f64(),
             sums.steps,
+            self.busiest,
             sums.messages,
             sums.packets,
             sums.sessions

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod checker;
 pub mod claims;
 pub mod clients;
 pub mod minimum;
