@@ -33,6 +33,10 @@ python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 has_header zlib.h || packages+=(zlib1g-dev)
 has_header lz4.h || packages+=(liblz4-dev)
 need_packages setup "${packages[@]}"
+# Tests compare with it, and say that they are skipped where it is not; so it is tried once.
+if ! command -v tshark >/dev/null && [ ! -e .tools/without-tshark ]; then
+    need_packages setup tshark || { echo "setup: going on without tshark" && touch .tools/without-tshark; }
+fi
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$(python3 --version) is too old, Python 3.11 or newer is needed"
 

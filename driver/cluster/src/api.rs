@@ -38,6 +38,28 @@ pub struct RuleSet {
     pub rules: Vec<Rule>,
 }
 
+impl RuleSet {
+    /// Whether maps can be made of it: at most 64 rules, digest and keys not 0, each key and each host of a rule once, weights of at most 100, handling
+    /// priorities of 1..=32.
+    pub fn is_good(&self) -> bool {
+        let once = |hosts: Vec<HostId>| hosts.iter().copied().collect::<HostSet>().len() == hosts.len();
+        let keys: std::collections::BTreeSet<u64> = self.rules.iter().map(|rule| rule.key).collect();
+        let shares = |rule: &Rule| match &rule.sharing {
+            Sharing::Multiple(weights) => {
+                weights.iter().all(|(_, weight)| *weight <= 100)
+                    && once(weights.iter().map(|(host, _)| *host).collect())
+            }
+            Sharing::Single(priorities) => {
+                priorities.iter().all(|(_, priority)| (1..=32).contains(priority))
+                    && once(priorities.iter().map(|(host, _)| *host).collect())
+            }
+            Sharing::Disabled => true,
+        };
+        let unique = keys.len() == self.rules.len() && !keys.contains(&0);
+        self.digest != 0 && self.rules.len() <= MAX_RULES && unique && self.rules.iter().all(shares)
+    }
+}
+
 /// Settings of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
@@ -79,7 +101,7 @@ impl Settings {
         if self.lease + self.lease / DRIFT + 1_000 >= silence - silence / DRIFT || self.lease < self.period {
             return Err(SettingsError::Lease { lease: self.lease, silence });
         }
-        if self.rules.rules.len() > MAX_RULES || self.rules.digest == 0 {
+        if !self.rules.is_good() {
             return Err(SettingsError::Rules(self.rules.rules.len()));
         }
         if let Some(Quorum { expected_hosts, witness }) = self.quorum
@@ -111,7 +133,9 @@ pub enum SettingsError {
         silence: Time,
     },
     /// Too many rules, or no digest.
-    #[error("{0} rules: at most 64, with a digest that is not 0")]
+    #[error(
+        "{0} rules: at most 64, with a digest and keys that are not 0, each key and host once, weights of at most 100, priorities of 1..=32"
+    )]
     Rules(usize),
     /// No majority without a witness.
     #[error("quorum of {0} hosts: 2 to 32, and two hosts need a witness")]

@@ -19,7 +19,7 @@ use crate::lease::{Lease, longest_claim};
 use crate::maps::MapSet;
 use crate::message::{Body, Committed, Fetch, Heartbeat, HostId, HostSet, MAX_RULES, Message, Phase};
 use crate::mutation::{Mutation, mutated};
-use crate::peers::{DRIFT, Peer, Peers};
+use crate::peers::{DRIFT, LONGEST_HOLD_MS, Peer, Peers};
 use crate::proposal::{Inputs, Proposal, Share, idle, owned};
 use crate::view::{self, Myself, Outcome};
 use std::collections::BTreeMap;
@@ -76,6 +76,8 @@ pub struct Cluster {
     proposal: Option<Proposal>,
     stage: Stage,
     released: u64,
+    /// My first message after that.
+    released_from: u64,
     pending: Option<Pending>,
     commits: u64,
     handover: Handover,
@@ -146,6 +148,7 @@ impl Cluster {
             proposal: None,
             stage: Stage::Done,
             released: 0,
+            released_from: 0,
             pending: None,
             commits: 0,
             handover: Handover::default(),
@@ -177,6 +180,7 @@ impl Cluster {
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut todo = Todo::default();
         let late = now > self.wake + self.settings.silence() / 4;
+        self.watch_lease(now, &mut todo);
         self.take(now, event, &mut todo);
         self.peers.expire(now, late, &mut todo.log);
         self.advance(now, &mut todo);
@@ -330,13 +334,19 @@ impl Cluster {
             Command::DisableRules(rules) => self.disabled |= rules & ALL_RULES,
             Command::Capacity(percent) => self.capacity = percent.min(1000),
             Command::Stage(rules) => {
-                if rules.rules.len() <= MAX_RULES && rules.digest != 0 {
+                if rules.is_good() {
                     (self.staged, self.activate) = (Some(rules), false);
                 }
             }
             Command::Activate => self.activate = self.staged.is_some(),
-            Command::AbortStage => (self.staged, self.activate) = (None, false),
-            Command::Hold(ms) => self.hold_ms = ms,
+            Command::AbortStage => {
+                // Not any more if others may have agreed with me on it.
+                let proposed = self.proposal.as_ref().map(|proposal| proposal.inputs.rules);
+                if self.staged.as_ref().is_some_and(|staged| Some(staged.digest) != proposed) {
+                    (self.staged, self.activate) = (None, false);
+                }
+            }
+            Command::Hold(ms) => self.hold_ms = ms.min(LONGEST_HOLD_MS),
         }
         if of_rules {
             todo.push(Action::DisableRules(self.disabled));
@@ -349,7 +359,6 @@ impl Cluster {
     // ---- what follows ---------------------------------------------------------------------------------------------------
 
     fn advance(&mut self, now: Time, todo: &mut Todo) {
-        self.watch_lease(now, todo);
         if self.find_view(now, todo) {
             self.propose(now, todo);
             self.hand_over(now, todo);
@@ -428,9 +437,9 @@ impl Cluster {
             todo.push(Action::Withdraw);
             self.rejoin = true;
         }
-        (self.taking_part, self.excluded) = (false, cause);
+        // I claim nothing now.
+        (self.taking_part, self.excluded, self.released) = (false, cause, 0);
         (self.proposal, self.fetching, self.stage) = (None, None, Stage::Done);
-        self.left_out.clear();
     }
 
     /// My view with myself; empty if I have none.
@@ -495,6 +504,7 @@ impl Cluster {
         let rejoin = self.rejoin && (self.stage == Stage::Done || self.proposal.is_none());
         let epoch = self.proposal.as_ref().map_or(0, |proposal| proposal.epoch);
         if fits && !rejoin && reported <= epoch {
+            self.fetching = None;
             return;
         }
         let after = base.map_or(0, |base| base.epoch) + 1;
@@ -573,14 +583,18 @@ impl Cluster {
 
     /// Gives up what will not be mine. It needs nobody's leave.
     fn give_up(&mut self, proposal: &Proposal, todo: &mut Todo) {
+        let mut activated = false;
         if proposal.inputs.rules != self.rules.digest
             && let Some(staged) = self.staged.take_if(|staged| staged.digest == proposal.inputs.rules)
         {
             self.rules = staged.clone();
-            self.activate = false;
+            (self.activate, activated) = (false, true);
             todo.push(Action::ActivateRules(staged));
         }
-        let maps = Arc::new(idle(self.settings.host, &self.current, &proposal.maps));
+        // With other rules a packet may have another bucket or rule: nobody keeps anything until all have them.
+        let other_rules = activated && !mutated(Mutation::ClaimAcrossRules);
+        let kept = if other_rules { Arc::default() } else { self.current.clone() };
+        let maps = Arc::new(idle(&kept, &proposal.maps));
         if *maps == *self.current || mutated(Mutation::NoIdleMap) {
             self.release();
             return;
@@ -614,6 +628,7 @@ impl Cluster {
     fn release(&mut self) {
         if let Some(proposal) = &self.proposal {
             self.released = proposal.id;
+            self.released_from = self.sequence + 1;
             self.stage = Stage::Released;
         }
     }
@@ -621,9 +636,32 @@ impl Cluster {
     /// Nobody else claims what the proposal gives me, and I have a lease for it.
     fn may_claim(&self, now: Time, proposal: &Proposal) -> bool {
         let released = self.all_report(|beat| beat.released == proposal.id) || mutated(Mutation::ClaimWithoutRelease);
+        let fresh = self.releases_are_fresh(now) || mutated(Mutation::OldReleases);
         let ended = self.former_claims_end() <= now || mutated(Mutation::ClaimBeforeLeaseEnds);
+        let alone = !self.outsider_claims() || mutated(Mutation::ClaimBesideOutsiders);
         let lease = self.lease_deadline().is_some_and(|deadline| deadline > now);
-        released && ended && lease && self.has_quorum()
+        released && fresh && ended && alone && lease && self.has_quorum()
+    }
+
+    /// What the members say they said to a heartbeat of mine that says that I have released, and that I sent within the length of a lease. Who
+    /// slept may have been removed meanwhile, and what it hears first is old.
+    fn releases_are_fresh(&self, now: Time) -> bool {
+        let (host, start) = (self.settings.host, self.settings.incarnation);
+        self.view.keys().all(|member| {
+            let Some(peer) = self.peers.members.get(member) else { return false };
+            let echoed = peer.echo_of(host, start).map_or(0, |echo| echo.sequence);
+            let sent = self.lease.time_of(echoed).filter(|_| echoed >= self.released_from);
+            sent.is_some_and(|sent| now < sent + self.settings.lease) && peer.last.view.contains(host)
+        })
+    }
+
+    /// Somebody that hears me claims, and is not in my view: one of us will yield ([`view::find`]).
+    fn outsider_claims(&self) -> bool {
+        let (host, start) = (self.settings.host, self.settings.incarnation);
+        self.peers.members.iter().any(|(other, peer)| {
+            let claims = view::is_active(&peer.last) && peer.last.released != 0;
+            claims && self.view.get(other) != Some(&peer.incarnation) && peer.echo_of(host, start).is_some()
+        })
     }
 
     /// When the claims of all end that were in a view of anybody in mine, and are not now.
@@ -672,9 +710,8 @@ impl Cluster {
         let deadline = self.lease_deadline().filter(|deadline| *deadline > now);
         match (self.lease.armed, deadline) {
             (Some(armed), Some(mut deadline)) => {
-                let hold = Time::from(self.hold_ms) * 1_000_000;
-                if hold > 0 && self.everybody_holds() {
-                    deadline = deadline.max(now + hold - 2 * hold / DRIFT);
+                if let Some(held) = self.held_until() {
+                    deadline = deadline.max(held);
                 }
                 if deadline > armed {
                     self.lease.armed = Some(deadline);
@@ -689,11 +726,18 @@ impl Cluster {
         }
     }
 
-    /// Every member of the view has echoed a heartbeat that announces my absence, and will wait for me.
-    fn everybody_holds(&self) -> bool {
+    /// How long all members of the view wait for me: the hold time after the oldest of my heartbeats that they have echoed last, if all of those
+    /// announce it.
+    fn held_until(&self) -> Option<Time> {
         let (host, start) = (self.settings.host, self.settings.incarnation);
-        let echoed = |peer: &Peer| peer.echo_of(host, start).is_some_and(|echo| echo.sequence >= self.hold_from);
-        self.hold_from > 0 && self.view.keys().all(|member| self.peers.members.get(member).is_some_and(echoed))
+        let hold = Time::from(self.hold_ms) * 1_000_000;
+        if self.hold_from == 0 {
+            return None;
+        }
+        let echoed = |peer: &Peer| Some(peer.echo_of(host, start)?.sequence).filter(|echoed| *echoed >= self.hold_from);
+        let echoed = self.view.keys().map(|member| self.peers.members.get(member).and_then(echoed));
+        let oldest = echoed.collect::<Option<Vec<u64>>>()?.into_iter().min()?;
+        Some(self.lease.time_of(oldest)? + hold - 2 * hold / DRIFT)
     }
 
     fn update_flags(&mut self, todo: &mut Todo) {
@@ -822,7 +866,8 @@ impl Cluster {
         let fetch = self.fetching.as_ref().map(|fetching| fetching.again_at);
         let claims = Some(self.former_claims_end()).filter(|at| self.stage == Stage::Released && *at > now);
         let times = [Some(self.next_beat), listened, news, fetch, claims, self.peers.deadline(), self.lease.armed];
-        times.into_iter().flatten().min().unwrap_or(self.next_beat).max(now + 1)
+        // What has passed was looked at in this step.
+        times.into_iter().flatten().filter(|at| *at > now).min().unwrap_or(now + self.settings.period)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::api::BITMAP;
 use crate::maps::MapSet;
-use crate::message::{Holdings, HostId, Phase};
+use crate::message::{Holdings, HostId, MAX_RULES, Phase};
 use crate::mutation::{Mutation, mutated};
 use crate::peers::Peers;
 use crate::proposal::Proposal;
@@ -36,7 +36,7 @@ impl Handover {
 
     /// What the NIC holds. Gives the maps whose pages have changed.
     pub fn count(&mut self, proposal: u64, rules: Vec<Vec<u8>>) -> Vec<Holdings> {
-        if proposal != self.proposal {
+        if proposal != self.proposal || rules.len() > MAX_RULES + 1 {
             return Vec::new();
         }
         let changed = |rule: usize| self.mine.as_ref().is_none_or(|old| old.get(rule) != rules.get(rule));

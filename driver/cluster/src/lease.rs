@@ -40,6 +40,11 @@ impl Lease {
         }
     }
 
+    /// When I sent the newest heartbeat up to this one.
+    pub fn time_of(&self, sequence: u64) -> Option<Time> {
+        self.sent.iter().rev().find(|(sent, _)| *sent <= sequence).map(|(_, time)| *time)
+    }
+
     /// The newest of those sent until `time`, 0 if there is none.
     pub fn newest_before(&self, time: Time) -> u64 {
         self.sent.iter().rev().find(|(_, sent)| *sent <= time).map_or(0, |(sequence, _)| *sequence)
@@ -64,8 +69,7 @@ impl Lease {
         }
         echoed.sort_unstable_by(|a, b| b.cmp(a));
         let sequence = *echoed.get(needed.checked_sub(1)?)?;
-        let (_, time) = self.sent.iter().rev().find(|(sent, _)| *sent <= sequence)?;
-        Some(time + self.length)
+        Some(self.time_of(sequence)? + self.length)
     }
 }
 

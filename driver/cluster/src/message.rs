@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What members tell each other, independent of how it is written into frames (that is [``frame`]).
+//! What members tell each other, independent of how it is written into frames (that is [`crate::frame`]).
 //! Meaning: `docs/cluster.md`.
 
 use std::collections::BTreeMap;
@@ -238,7 +238,7 @@ pub struct Message {
     pub host: HostId,
     /// Its start.
     pub incarnation: u64,
-    /// Grows with each message of an incarnation, from 1.
+    /// Grows with each message of an incarnation, from 1; below 2^40.
     pub sequence: u64,
     /// What it says.
     pub body: Body,

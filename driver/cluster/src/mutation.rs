@@ -28,6 +28,14 @@ pub enum Mutation {
     RearmWithoutRejoin,
     /// A member of the view that has not reported the proposal does not hold it up.
     AgreeWithoutAll,
+    /// Releases are believed however old they are.
+    OldReleases,
+    /// Buckets are claimed although a member outside the view claims.
+    ClaimBesideOutsiders,
+    /// What is claimed is kept while the rules change.
+    ClaimAcrossRules,
+    /// Of two that miss each other in a view the one that came last is dropped instead of the highest.
+    TieByArrival,
 }
 
 impl Mutation {
@@ -45,6 +53,10 @@ impl Mutation {
         Mutation::RemoveOnHearsay,
         Mutation::RearmWithoutRejoin,
         Mutation::AgreeWithoutAll,
+        Mutation::OldReleases,
+        Mutation::ClaimBesideOutsiders,
+        Mutation::ClaimAcrossRules,
+        Mutation::TieByArrival,
     ];
 }
 

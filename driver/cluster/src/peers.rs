@@ -2,7 +2,7 @@
 //! Who is heard: incarnations, replay, silence, and those that have gone.
 
 use crate::api::{Log, Settings, Time};
-use crate::message::{Echo, Heartbeat, HostId, HostSet, Message};
+use crate::message::{Committed, Echo, Heartbeat, HostId, HostSet, MAX_HOSTS, MAX_RULES, Message, Phase};
 use crate::mutation::{Mutation, mutated};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,10 @@ const HOLD_DOWN: Time = 1_000 * MS;
 const LONGEST_HOLD_DOWN: Time = 60_000 * MS;
 /// After so long without a leave the past of a host is forgotten.
 const FORGET_FLAPS: Time = 300_000 * MS;
+/// Epochs from here on are nonsense: they could not grow any more.
+const EPOCH_LIMIT: u64 = 1 << 48;
+/// Announced absence, ms, at most: an hour.
+pub const LONGEST_HOLD_MS: u32 = 3_600_000;
 
 /// A host that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +36,11 @@ pub struct Peer {
     pub heard: Time,
     /// It is not accused of silence before.
     pub patience: Time,
+    /// Its lease may live so long, as it announced an absence.
+    pub held: Time,
     pub last: Heartbeat,
+    /// Since when it has a view without me.
+    pub without_me: Option<Time>,
     /// Since when its echoes lack a host that I hear.
     pub lacks: BTreeMap<HostId, Time>,
 }
@@ -42,6 +50,16 @@ impl Peer {
     pub fn echo_of(&self, host: HostId, incarnation: u64) -> Option<&Echo> {
         self.last.echoes.iter().find(|echo| echo.host == host && echo.incarnation == incarnation && echo.counted)
     }
+}
+
+/// Whether a heartbeat's values can be.
+fn is_possible(beat: &Heartbeat) -> bool {
+    let committed = |it: &Committed| it.epoch < EPOCH_LIMIT && (1..=MAX_HOSTS).contains(&usize::from(it.view_size));
+    beat.epoch < EPOCH_LIMIT
+        && beat.committed.as_ref().is_none_or(committed)
+        && beat.echoes.len() <= 2 * MAX_HOSTS
+        && beat.connections.len() <= MAX_RULES + 1
+        && beat.hold_ms <= LONGEST_HOLD_MS
 }
 
 /// A start of a host that does not count yet.
@@ -83,6 +101,8 @@ pub struct Ignored {
     pub candidate: u64,
     /// With my own host id, of another start.
     pub duplicate: u64,
+    /// With values that cannot be.
+    pub nonsense: u64,
 }
 
 /// All other hosts.
@@ -121,6 +141,11 @@ impl Peers {
     /// Whether a message counts; notes that it was there. Heartbeats become what is known of their sender.
     pub fn take(&mut self, now: Time, message: &Message, log: &mut Vec<Log>) -> bool {
         let Message { host, incarnation, sequence, .. } = *message;
+        let beat = if let crate::message::Body::Heartbeat(beat) = &message.body { Some(&**beat) } else { None };
+        if beat.is_some_and(|beat| !is_possible(beat)) {
+            self.ignored.nonsense += 1;
+            return false;
+        }
         if host == self.me {
             if incarnation != self.incarnation {
                 self.ignored.duplicate += 1;
@@ -128,7 +153,6 @@ impl Peers {
             }
             return false;
         }
-        let beat = if let crate::message::Body::Heartbeat(beat) = &message.body { Some(&**beat) } else { None };
         let counts = self.members.get(&host).is_some_and(|peer| peer.incarnation == incarnation);
         if !counts && !self.admit(now, message, beat, log) {
             return false;
@@ -142,8 +166,11 @@ impl Peers {
         if let Some(beat) = beat {
             (peer.beat, peer.heard, peer.last) = (sequence, now, beat.clone());
             peer.patience = peer.patience.max(now + self.silence);
+            let without_me = !beat.view.is_empty() && !beat.view.contains(self.me);
+            peer.without_me = peer.without_me.or(Some(now)).filter(|_| without_me);
             if beat.hold_ms > 0 {
                 peer.patience = peer.patience.max(now + Time::from(beat.hold_ms) * MS);
+                peer.held = peer.held.max(now + Time::from(beat.hold_ms) * MS);
             }
         }
         true
@@ -171,8 +198,12 @@ impl Peers {
             return false;
         }
         let proven = mutated(Mutation::ReplayAfterRestart) || beat.is_some_and(echoes_me);
-        // Two hosts with one id: the one that is heard stays.
-        let free = self.members.get(&host).is_none_or(|old| old.heard < first);
+        // Two hosts with one id: the one that is heard stays, also if some of its heartbeats are lost. One that comes back from an announced absence is
+        // let in when it has listened, so that its share stays.
+        let listening = beat.is_none_or(|beat| beat.phase == Phase::Listening);
+        let free = self.members.get(&host).is_none_or(|old| {
+            old.heard < first && now >= first + self.silence * 3 / 4 && !(listening && now < old.held)
+        });
         if let (true, true, Some(beat)) = (proven, free, beat) {
             self.note_former(now, host, false);
             self.candidates.remove(&host);
@@ -182,6 +213,8 @@ impl Peers {
                 beat: sequence,
                 heard: now,
                 patience: now + self.silence,
+                held: 0,
+                without_me: None,
                 last: beat.clone(),
                 lacks: BTreeMap::new(),
             };
@@ -233,7 +266,8 @@ impl Peers {
     /// A host leaves the view: from now on my echoes do not renew its lease. `announced`: it takes no traffic since it said so.
     pub fn note_former(&mut self, now: Time, host: HostId, announced: bool) {
         let Some(peer) = self.members.get(&host) else { return };
-        let heard = (!announced).then_some(peer.heard);
+        // Announced absence counts as if it was heard until its end.
+        let heard = (!announced).then_some(peer.heard.max(peer.held));
         let former = Former { incarnation: peer.incarnation, sequence: peer.beat, heard, removed: now };
         match self.formers.get_mut(&host) {
             // It left the view before it was removed.
@@ -299,23 +333,18 @@ impl Peers {
             incarnation: peer.incarnation,
             sequence: peer.beat,
             age_ms: age(peer.heard),
-            counted: true,
+            counted: !self.is_held_down(now, *host),
         });
+        let members = members.map(|echo| if echo.counted { echo } else { Echo { age_ms: u16::MAX, ..echo } });
         let others = (1..=32).filter_map(HostId::new).filter_map(|host| {
-            // Of a host at most one beside the member.
-            let candidate = self.candidates.get(&host).map(|it| Echo {
-                host,
-                incarnation: it.incarnation,
-                sequence: it.sequence,
-                age_ms: age(it.heard),
-                counted: false,
-            });
-            // A candidate waits for its echo; the former one of the same host is reported when it has it.
-            candidate.or_else(|| {
-                let former = self.formers.get(&host)?;
-                let age_ms = former.heard.map_or(u16::MAX, age);
-                Some(Echo { host, incarnation: former.incarnation, sequence: former.sequence, age_ms, counted: false })
-            })
+            // Of a host at most one beside the member. Claims that may live are reported first; a candidate waits for its echo until they have ended.
+            // It has no lease from me, so its age says nothing.
+            let former =
+                self.formers.get(&host).map(|it| (it.incarnation, it.sequence, it.heard.map_or(u16::MAX, age)));
+            let candidate = self.candidates.get(&host).map(|it| (it.incarnation, it.sequence, u16::MAX));
+            let alive = former.filter(|(.., age)| Time::from(*age) * MS < self.silence);
+            let (incarnation, sequence, age_ms) = alive.or(candidate).or(former)?;
+            Some(Echo { host, incarnation, sequence, age_ms, counted: false })
         });
         members.chain(others).collect()
     }

@@ -129,8 +129,7 @@ fn share_equal(map: BucketMap, old: Option<&Arc<BucketMap>>) -> Arc<BucketMap> {
 }
 
 /// The map in which I own what I own in `current` **and** in `next`; what the others will own they own only if they do already.
-pub fn idle(me: HostId, current: &MapSet, next: &MapSet) -> MapSet {
-    let _ = me;
+pub fn idle(current: &MapSet, next: &MapSet) -> MapSet {
     let maps = next.maps.iter().map(|(key, next)| {
         let nobody = |_| NOBODY;
         let now = current.maps.iter().find(|(old, _)| old == key).map(|(_, map)| map);

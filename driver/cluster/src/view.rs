@@ -43,15 +43,16 @@ pub fn find(now: Time, me: &Myself<'_>, peers: &Peers, out: &mut BTreeMap<HostId
     if winner != me.rules {
         return Outcome::Out(Exclusion::RuleSet { theirs: winner });
     }
+    // Also of those that have seen it themselves.
+    let others = peers.members.iter().filter(|(_, peer)| !matches!(peer.last.phase, Phase::Suspended));
+    let others = others.filter(|(_, peer)| !same_rules(me, &peer.last));
+    out.extend(others.map(|(host, peer)| (*host, Exclusion::RuleSet { theirs: peer.last.rules })));
     let mut eligible = active.clone();
     eligible.retain(|host, peer| {
-        let cause = if same_rules(me, &peer.last) {
-            peers.is_held_down(now, *host).then_some(Exclusion::HeldDown)
-        } else {
-            Some(Exclusion::RuleSet { theirs: peer.last.rules })
-        };
-        out.extend(cause.map(|cause| (*host, cause)));
-        cause.is_none()
+        if same_rules(me, &peer.last) && peers.is_held_down(now, *host) {
+            out.insert(*host, Exclusion::HeldDown);
+        }
+        !out.contains_key(host)
     });
     // Those of before stay, but for the ones that miss the others.
     let stays = |host: &HostId, start: &u64| eligible.get(host).is_some_and(|peer| peer.incarnation == *start);
@@ -113,12 +114,17 @@ fn worst(now: Time, view: &[HostId], peers: &Peers) -> Option<(HostId, HostId)> 
         if mutated(Mutation::RemoveOnHearsay) { !peers.mutual(a, b) } else { !peers.mutual_for_long(now, a, b) }
     };
     let missing = |host: HostId| view.iter().copied().filter(move |other| *other != host && apart(host, *other));
-    let worst = view.iter().copied().map(|host| (missing(host).count(), host)).max()?;
+    let tie = |host: HostId| {
+        let arrival = peers.members.get(&host).map_or(0, |peer| peer.heard);
+        if mutated(Mutation::TieByArrival) { arrival } else { host.get().into() }
+    };
+    let worst = view.iter().copied().max_by_key(|host| (missing(*host).count(), tie(*host), *host))?;
+    let worst = (missing(worst).count(), worst);
     if worst.0 == 0 { None } else { Some((worst.1, missing(worst.1).next()?)) }
 }
 
-/// A peer that works without me although we hear each other, or that does not hear me, goes first if it has committed more: two that cannot agree must
-/// not both serve.
+/// A peer that works without me although we hear each other, or that does not hear me, goes first if its view is larger, or of equal ones if it has
+/// committed more: two that cannot agree must not both serve. The size comes first, so that a member that hears nobody does not silence all others.
 fn yields_to(
     now: Time,
     me: &Myself<'_>,
@@ -127,12 +133,18 @@ fn yields_to(
     peers: &Peers,
 ) -> Option<HostId> {
     let hosts: HostSet = view.iter().copied().collect();
-    let mine = (me.committed, hosts.len(), Reverse(me.host));
+    // Of views with other members that with the lowest of them.
+    let lowest = |view: HostSet| view.0.reverse_bits();
+    let mine = (hosts.len(), me.committed, lowest(hosts));
     active.iter().find_map(|(host, peer)| {
-        let theirs = (peer.last.committed, peer.last.view.len(), Reverse(*host));
-        let without_me = !peer.last.view.contains(me.host) && !peer.last.view.is_empty();
+        let view = peer.last.view;
+        let theirs = (view.len(), peer.last.committed, lowest(view));
+        let without_me = !view.contains(me.host) && !view.is_empty();
         let lacks_me = peer.lacks.get(&me.host).is_some_and(|since| now >= *since + peers.silence);
         let apart = !hosts.contains(*host) && (without_me || lacks_me);
-        (apart && theirs > mine).then_some(*host)
+        // It left me out for one that I cannot work with.
+        let left_me = hosts.contains(*host) && view.0 & !hosts.0 != 0;
+        let left_me = left_me && peer.without_me.is_some_and(|since| now >= since + peers.silence / 2);
+        ((apart || left_me) && theirs > mine).then_some(*host)
     })
 }

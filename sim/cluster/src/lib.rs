@@ -16,7 +16,10 @@ pub mod batch;
 pub mod checker;
 pub mod claims;
 pub mod clients;
+pub mod measure;
 pub mod minimum;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod nic;
 pub mod nonsense;
 pub mod scenario;

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The rules of `docs/cluster.md`, each in a tiny network with simulated time.
+
+mod basics;
+mod faults;
+mod net;
