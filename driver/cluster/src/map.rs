@@ -16,8 +16,10 @@
 //! Owners are target ids. A weight of 0 is a member without buckets. With nobody to own them, buckets belong to
 //! [`NOBODY`].
 
+use crate::message::MAX_HOSTS;
 use hashgate_tables::{BUCKETS, NOBODY};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 #[cfg(test)]
 mod tests;
@@ -182,7 +184,7 @@ fn rebalance(base: &[u16], old: &BTreeMap<u16, u32>, new: &BTreeMap<u16, u32>) -
     free.extend((0..base.len()).filter(|bucket| !new.contains_key(&base[*bucket])));
     for giver in shares.iter().filter(|s| s.have > s.want) {
         let mut own: Vec<usize> = (0..base.len()).filter(|bucket| base[*bucket] == giver.target).collect();
-        own.sort_by_key(|bucket| {
+        own.sort_by_cached_key(|bucket| {
             (std::cmp::Reverse(Claim::new(giver.target, giver.weight, *bucket).distance), *bucket)
         });
         let given = &own[..giver.have - giver.want];
@@ -214,10 +216,12 @@ fn plan(base: &[u16], old: &BTreeMap<u16, u32>, new: &BTreeMap<u16, u32>) -> Vec
     use Change::{Grown, Same, Shrunk};
     let buckets = base.len() as u64;
     let total: u64 = new.values().map(|w| u64::from(*w)).sum();
+    let mut counts = vec![0; usize::from(NOBODY) + 1];
+    base.iter().for_each(|owner| counts[usize::from(*owner)] += 1);
     let mut shares: Vec<Share> = new
         .iter()
         .map(|(&target, &weight)| {
-            let have = base.iter().filter(|owner| **owner == target).count();
+            let have = counts[usize::from(target)];
             let quota = buckets * u64::from(weight);
             let change = match weight.cmp(&old.get(&target).copied().unwrap_or(0)) {
                 std::cmp::Ordering::Greater => Grown,
@@ -295,14 +299,25 @@ struct Claim {
 
 impl Claim {
     fn new(target: u16, weight: u32, bucket: usize) -> Claim {
-        let hash = mix(u64::from(target) << 32 | bucket as u64);
-        Claim { distance: (64 << 32) - log2(hash.max(1)), weight: u64::from(weight) }
+        // Those of hosts are asked for again and again.
+        static OF_HOSTS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+            (0..=MAX_HOSTS).flat_map(|target| (0..BUCKETS).map(move |bucket| distance(target as u16, bucket))).collect()
+        });
+        let known = (usize::from(target) <= MAX_HOSTS && bucket < BUCKETS)
+            .then(|| OF_HOSTS[usize::from(target) * BUCKETS + bucket]);
+        Claim { distance: known.unwrap_or_else(|| distance(target, bucket)), weight: u64::from(weight) }
     }
 
     /// Compares `distance / weight` without dividing; both factors are small enough for 64 bits.
     fn order(&self, other: &Claim) -> std::cmp::Ordering {
         (self.distance * other.weight).cmp(&(other.distance * self.weight))
     }
+}
+
+/// `-log2(hash(target, bucket) / 2^64)` in 1/2^32.
+fn distance(target: u16, bucket: usize) -> u64 {
+    let hash = mix(u64::from(target) << 32 | bucket as u64);
+    (64 << 32) - log2(hash.max(1))
 }
 
 /// Mixes 64 bits so that each bit of the answer depends on each bit of the input (the output function of the
