@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A few members on a simulated network: convergence, crashes, joins, drains. The thorough simulation is in `sim/cluster`.
+//! A few members on a simulated network: convergence, crashes, joins, drains.
 
 use hashgate_cluster::Cluster;
 use hashgate_cluster::api::{Action, Command, Event, Log, Rule, RuleSet, Settings, Sharing, Time};
