@@ -207,11 +207,11 @@ impl Report {
             r.mmio_reads_per_packet,
             r.mmio_writes_per_packet
         )?;
-        say!("  {}", style.heading(&format!("{} maps, cycles", r.maps)))?;
-        let mut table = Table::new(["", "by DMA", "by registers", "ratio", &format!("DMA at {mhz:.0} MHz")]);
+        let mut table = Table::new(["cycles", "by DMA", "by registers", "ratio", &format!("DMA at {mhz:.0} MHz")]);
         for (name, dma, registers) in [
-            ("load", r.table_load_cycles, r.register_load_cycles),
-            ("dump", r.map_dump_cycles, r.register_map_dump_cycles),
+            (format!("{} maps loaded", r.maps), r.table_load_cycles, r.register_load_cycles),
+            (format!("{} maps read", r.maps), r.map_dump_cycles, r.register_map_dump_cycles),
+            (format!("{} bindings read", r.bindings), r.table_dump_cycles, r.register_dump_cycles),
         ] {
             let ratio = format!("{:.1}", registers as f64 / dma as f64);
             let time = format!("{:.0} us", dma as f64 / mhz);
