@@ -145,13 +145,21 @@ fn slots_of_second_keys() {
     }
     let model = scene.bench.model();
     let slots = (0..4).flat_map(|way| (0..ROWS).map(move |row| (way, row)));
-    let seconds: BTreeMap<_, _> = slots
-        .filter_map(|(way, row)| model.slot(way, row).map(|session| (session, (way, row))))
-        .filter(|(session, place)| firsts[session] != *place)
-        .collect();
-    assert_eq!(seconds.len(), 150, "each session has a second slot, and no first key has moved");
+    let mut places: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for (way, row) in slots {
+        if let Some(session) = model.slot(way, row) {
+            places.entry(session).or_default().push((way, row));
+        }
+    }
+    assert!(places.len() == 150 && places.values().all(|places| places.len() == 2), "each session has two slots");
+    // Where the first key was moved meanwhile, nobody can tell from outside which of the two is which.
+    places.retain(|session, places| places.contains(&firsts[session]));
+    assert!(places.len() > 100, "{} first keys have not moved", places.len());
+    let second_place =
+        |(session, places): (u32, Vec<_>)| (session, places.into_iter().find(|place| *place != firsts[&session]));
+    let seconds = places.into_iter().map(second_place).filter_map(|(session, place)| Some((session, place?)));
     let mut lost = 0;
-    for (number, (session, (way, row))) in seconds.into_iter().enumerate() {
+    for (number, (session, (way, row))) in seconds.enumerate() {
         if number % 3 != 0 {
             continue;
         }
