@@ -40,7 +40,9 @@ fn main() -> ExitCode {
     println!("{:#?}", outcome.counts);
     let Some(violation) = outcome.violation else { return ExitCode::SUCCESS };
     println!("{violation}");
-    if arguments.shrink && let Some(shrunk) = shrink(&scenario, Options::default()) {
+    if arguments.shrink
+        && let Some(shrunk) = shrink(&scenario, Options::default())
+    {
         print!("{}{}\n{}\n", shrunk.scenario, shrunk.violation, shrunk.command());
     }
     ExitCode::FAILURE

@@ -258,8 +258,7 @@ impl Explored {
                         member.view = beat.view.0;
                     }
                     let incarnation = (number as u64 + 1) << 32 | member.starts;
-                    let message =
-                        Arc::new(Message { host: host(number as u8 + 1), incarnation, sequence, body });
+                    let message = Arc::new(Message { host: host(number as u8 + 1), incarnation, sequence, body });
                     for to in (0..count).filter(|to| *to != number) {
                         let link = &mut state.links[number * count + to];
                         if tick < link.cut_until {
@@ -363,7 +362,8 @@ impl Explored {
                     _ => true,
                 };
                 let both = |state: &State| {
-                    (0..maps).any(|m| (0..BUCKETS).any(|bucket| owns(state, *a, m, bucket) && owns(state, *b, m, bucket)))
+                    (0..maps)
+                        .any(|m| (0..BUCKETS).any(|bucket| owns(state, *a, m, bucket) && owns(state, *b, m, bucket)))
                 };
                 if !same && both(state) && self.connected(state, *a, *b) {
                     state.broken |= 1 << 2;
@@ -374,8 +374,7 @@ impl Explored {
             if !state.members[number].draining {
                 continue;
             }
-            let claims =
-                live.contains(&number) && (0..maps).any(|m| (0..BUCKETS).any(|b| owns(state, number, m, b)));
+            let claims = live.contains(&number) && (0..maps).any(|m| (0..BUCKETS).any(|b| owns(state, number, m, b)));
             if claims && state.members[number].drained {
                 state.broken |= 1 << 6;
             }
@@ -385,7 +384,8 @@ impl Explored {
     }
 
     fn judge_stability(&self, state: &mut State, live: &[usize]) {
-        let running: Vec<_> = state.members.iter().filter_map(|m| Some((m.cluster.as_ref()?.status(), m.draining))).collect();
+        let running: Vec<_> =
+            state.members.iter().filter_map(|m| Some((m.cluster.as_ref()?.status(), m.draining))).collect();
         let set = (0..state.members.len())
             .filter(|number| state.members[*number].cluster.is_some())
             .fold(0, |set, number| set | 1 << number);
@@ -402,9 +402,10 @@ impl Explored {
         let served = running.iter().any(|(_, draining)| !draining);
         for number in live {
             let Some(maps) = &state.members[*number].maps else { continue };
-            let covered = maps.maps.iter().all(|(_, map)| {
-                map.owners().iter().all(|owner| if served { able(*owner) } else { *owner == NOBODY })
-            });
+            let covered = maps
+                .maps
+                .iter()
+                .all(|(_, map)| map.owners().iter().all(|owner| if served { able(*owner) } else { *owner == NOBODY }));
             let same = Arc::ptr_eq(maps, &first.maps) || **maps == *first.maps;
             // A drain that has just been asked for is not in the map yet.
             if (!covered && state.members.iter().all(|member| !member.draining || member.drained)) || !same {
@@ -538,7 +539,8 @@ impl Model for Explored {
             Property::always("4: fewest moves", holds::<4>),
             Property::always("6: who drains takes nothing new", holds::<6>),
             Property::sometimes("a change became stable", |model: &Explored, (begun, state): &(u16, State)| {
-                !model.bounds.stable || state.tick > *begun && state.stable.as_ref().is_some_and(|(epoch, _)| *epoch > 1)
+                !model.bounds.stable
+                    || state.tick > *begun && state.stable.as_ref().is_some_and(|(epoch, _)| *epoch > 1)
             }),
         ]
     }

@@ -33,12 +33,7 @@ pub struct Claims {
 impl Claims {
     /// None, of so many hosts.
     pub fn new(hosts: usize) -> Claims {
-        Claims {
-            rules: BTreeMap::new(),
-            maps: vec![None; hosts],
-            overlap: [[0; 32]; 32],
-            ownerless: BTreeMap::new(),
-        }
+        Claims { rules: BTreeMap::new(), maps: vec![None; hosts], overlap: [[0; 32]; 32], ownerless: BTreeMap::new() }
     }
 
     /// `host` (from 0) claims by these maps from now on. `handed`: what it gives up goes to others in an orderly way.

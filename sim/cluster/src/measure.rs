@@ -110,7 +110,13 @@ pub fn measure(plan: &Plan) -> Results {
     let (default, compatible) = (80_000_000, SECOND);
     let (detect_seconds, commit_seconds) = crashes(plan, default);
     let (compatible_detect_seconds, compatible_commit_seconds) = crashes(plan, compatible);
-    let batch = Batch { count: plan.scenarios, threads: plan.threads, violations: usize::MAX, shrinking: false, ..Batch::default() };
+    let batch = Batch {
+        count: plan.scenarios,
+        threads: plan.threads,
+        violations: usize::MAX,
+        shrinking: false,
+        ..Batch::default()
+    };
     let report = run(&batch);
     Results {
         detect_seconds,

@@ -152,7 +152,8 @@ impl Scenario {
         let mut scenario = Scenario { quorum, flows: 500, ..Scenario::quiet(seed, members) };
         scenario.rules = random_rules(&mut rng, members, 1);
         scenario.network = random_network(&mut rng, scenario.period);
-        scenario.absent = (2..=u32::from(members)).filter(|_| rng.random_range(0..8) == 0).fold(0, |s, h| s | 1 << (h - 1));
+        scenario.absent =
+            (2..=u32::from(members)).filter(|_| rng.random_range(0..8) == 0).fold(0, |s, h| s | 1 << (h - 1));
 
         // Several things at a time, in quick succession or slowly.
         let mut time = if rng.random_range(0..8) == 0 { 0 } else { 3 * SECOND };

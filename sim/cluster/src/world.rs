@@ -121,16 +121,41 @@ pub struct Options {
 
 #[derive(Clone, Debug)]
 enum Ev {
-    Deliver { to: usize, message: Arc<Message> },
-    Timer { host: usize, generation: u32 },
-    Commit { host: usize, generation: u32 },
+    Deliver {
+        to: usize,
+        message: Arc<Message>,
+    },
+    Timer {
+        host: usize,
+        generation: u32,
+    },
+    Commit {
+        host: usize,
+        generation: u32,
+    },
     /// What the daemon does after a commit, or with an answer of the NIC.
-    Answer { host: usize, generation: u32, event: Option<Event> },
-    Lease { host: usize },
-    Awake { host: usize },
+    Answer {
+        host: usize,
+        generation: u32,
+        event: Option<Event>,
+    },
+    Lease {
+        host: usize,
+    },
+    Awake {
+        host: usize,
+    },
     Happen(Happening),
-    Client { client: u32 },
-    Rest { client: u32, packet: Packet, hosts: u32, taken: u32, mapped: u32 },
+    Client {
+        client: u32,
+    },
+    Rest {
+        client: u32,
+        packet: Packet,
+        hosts: u32,
+        taken: u32,
+        mapped: u32,
+    },
     Look,
 }
 
@@ -939,7 +964,8 @@ impl World {
     fn taken_twice(&mut self, packet: Packet, taken: u32) {
         for a in bits(taken) {
             for b in bits(taken).filter(|b| *b > a) {
-                if self.claims.partners(a) >> b & 1 == 1 && self.meeting.contains_key(&(a, b)) || !self.connected(a, b) {
+                if self.claims.partners(a) >> b & 1 == 1 && self.meeting.contains_key(&(a, b)) || !self.connected(a, b)
+                {
                     self.outcome.counts.accepted_twice_apart += 1;
                 } else {
                     self.outcome.counts.accepted_twice += 1;
@@ -1007,7 +1033,10 @@ impl World {
         };
         let (around_a, around_b): (u32, u32) = (with(a), with(b));
         self.hear_each_other(a, b)
-            || bits(around_a).any(|c| self.hear_each_other(a, c) && bits(around_b).any(|d| self.hear_each_other(d, b) && self.hear_each_other(c, d)))
+            || bits(around_a).any(|c| {
+                self.hear_each_other(a, c)
+                    && bits(around_b).any(|d| self.hear_each_other(d, b) && self.hear_each_other(c, d))
+            })
     }
 
     fn claims_changed(&mut self, number: usize, handed: bool) {
@@ -1114,9 +1143,8 @@ impl World {
             }
             return;
         };
-        let statuses: Vec<(usize, Status)> = bits(set)
-            .filter_map(|h| Some((h, self.hosts[h].process.as_ref()?.cluster.status())))
-            .collect();
+        let statuses: Vec<(usize, Status)> =
+            bits(set).filter_map(|h| Some((h, self.hosts[h].process.as_ref()?.cluster.status()))).collect();
         let first = statuses.first().map(|(_, status)| status.committed);
         self.stable = statuses.iter().all(|(h, status)| {
             let host = &self.hosts[*h];
@@ -1157,7 +1185,8 @@ impl World {
             };
             // A capacity of 0 leaves it open whether a single host stays able.
             let open = bits(set).any(|h| self.hosts[h].capacity == 0) && !matches!(rule.sharing, Sharing::Multiple(_));
-            let (claimed, wanted) = (self.claims.count(rule.key, set), if served { hashgate_tables::BUCKETS } else { 0 });
+            let (claimed, wanted) =
+                (self.claims.count(rule.key, set), if served { hashgate_tables::BUCKETS } else { 0 });
             if claimed != wanted && !open {
                 self.violate(1, format!("members {set:#x} claim {claimed} buckets of rule {}, not {wanted}", rule.key));
             }

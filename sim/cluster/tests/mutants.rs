@@ -16,9 +16,10 @@ fn every_mutant_is_caught() {
         select(Some(number));
         let batch = Batch { count: SCENARIOS, shrinking: false, prepare, ..Batch::default() };
         let report = run(&batch);
-        let caught = report.violations.first().map(|shrunk| {
-            format!("scenario {} of {}: {}", shrunk.scenario.seed, report.scenarios, shrunk.violation)
-        });
+        let caught = report
+            .violations
+            .first()
+            .map(|shrunk| format!("scenario {} of {}: {}", shrunk.scenario.seed, report.scenarios, shrunk.violation));
         let caught = caught.or_else(|| {
             let bounds = Bounds { window: 4, horizon: 32, prepare, ..Bounds::new(3, 2) };
             let (name, deviations) = explore(bounds, 2).counterexamples.into_iter().next()?;
