@@ -496,11 +496,10 @@ fn a_ring_with_impossible_answers_is_started_again() {
     // Two spoilt answers may be there when the first is looked at; a restart forgets both.
     let rings = stats.rings;
     assert!((1..=3).contains(&rings.violations) && rings.restarts == rings.violations, "{rings:?} {log:?}");
-    assert!(
-        log[0].contains("ring 0") && log[0].contains("65535") && log[0].contains("10 ms (failure 1 of 8)"),
-        "{log:?}"
-    );
-    assert!(log[2].contains("40 ms (failure 3 of 8)"), "{log:?}");
+    assert!(log[0].contains("ring 0") && log[0].contains("65535"), "{log:?}");
+    for (n, line) in log.iter().take(rings.violations as usize).enumerate() {
+        assert!(line.contains(&format!("{} ms (failure {} of 8)", 10 << n, n + 1)), "{log:?}");
+    }
 }
 
 #[test]
