@@ -10,6 +10,7 @@ use hashgate_cluster::message::{Body, Committed, Echo, Heartbeat, HostId, HostSe
 use serde_json::json;
 use std::hint::black_box;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Instant;
 
 const CLUSTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -49,7 +50,7 @@ fn heartbeat(members: u8, rules: usize) -> Message {
         holding: 0,
         connections: vec![1; rules + 1],
     };
-    Message { host: host(1), incarnation: 4, sequence: 5, body: Body::Heartbeat(Box::new(body)) }
+    Message { host: host(1), incarnation: 4, sequence: 5, body: Body::Heartbeat(Arc::new(body)) }
 }
 
 /// Median of the time that one call takes, in microseconds.

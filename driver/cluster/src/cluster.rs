@@ -74,6 +74,8 @@ pub struct Cluster {
     base: Option<(u64, Arc<MapSet>)>,
     fetching: Option<Fetching>,
     proposal: Option<Proposal>,
+    /// When it was made.
+    proposed: Time,
     stage: Stage,
     released: u64,
     /// My first message after that.
@@ -101,7 +103,7 @@ pub struct Cluster {
     beats: u64,
     next_beat: Time,
     last_beat: Option<Time>,
-    said: Option<Heartbeat>,
+    said: Option<Arc<Heartbeat>>,
     wake: Time,
 }
 
@@ -146,6 +148,7 @@ impl Cluster {
             base: None,
             fetching: None,
             proposal: None,
+            proposed: now,
             stage: Stage::Done,
             released: 0,
             released_from: 0,
@@ -378,7 +381,6 @@ impl Cluster {
 
     /// Looks for the view; gives whether there is one.
     fn find_view(&mut self, now: Time, todo: &mut Todo) -> bool {
-        self.peers.note_lacks(now);
         let listens = now < self.started + self.settings.silence() && !mutated(Mutation::NoListening);
         if listens || self.stopped || self.suspended {
             let out = (!listens).then_some(Exclusion::Suspended);
@@ -453,7 +455,7 @@ impl Cluster {
 
     /// Reports of all members of the view, the newest of each.
     fn reports(&self) -> impl Iterator<Item = (&HostId, &Heartbeat)> {
-        self.view.keys().filter_map(|host| Some((host, &self.peers.members.get(host)?.last)))
+        self.view.keys().filter_map(|host| Some((host, &*self.peers.members.get(host)?.last)))
     }
 
     /// The greatest committed maps of the view.
@@ -522,7 +524,7 @@ impl Cluster {
         todo.log.push(Log::Proposed { epoch: proposal.epoch, proposal: proposal.id });
         self.handover.begin(proposal.id);
         self.rejoin &= rejoin && self.lease.armed.is_none();
-        (self.proposal, self.stage) = (Some(proposal), Stage::Agreeing { beats: 0 });
+        (self.proposal, self.proposed, self.stage) = (Some(proposal), now, Stage::Agreeing { beats: 0 });
     }
 
     /// The maps of the base: `Some(None)` if there is no base, `None` while they are being fetched.
@@ -640,16 +642,23 @@ impl Cluster {
         let ended = self.former_claims_end() <= now || mutated(Mutation::ClaimBeforeLeaseEnds);
         let alone = !self.outsider_claims() || mutated(Mutation::ClaimBesideOutsiders);
         let lease = self.lease_deadline().is_some_and(|deadline| deadline > now);
-        released && fresh && ended && alone && lease && self.has_quorum()
+        let known = self.undecided_until() <= now || mutated(Mutation::IgnoreCandidates);
+        known && released && fresh && ended && alone && lease && self.has_quorum()
+    }
+
+    /// Until when somebody who is heard, and does not count yet, may turn out to claim. Not for longer than so after the proposal: who replays old starts
+    /// one after the other holds up nobody for ever.
+    fn undecided_until(&self) -> Time {
+        self.peers.undecided_until().min(self.proposed + 2 * self.settings.silence())
     }
 
     /// What the members say they said to a heartbeat of mine that says that I have released, and that I sent within the length of a lease. Who
     /// slept may have been removed meanwhile, and what it hears first is old.
     fn releases_are_fresh(&self, now: Time) -> bool {
-        let (host, start) = (self.settings.host, self.settings.incarnation);
+        let host = self.settings.host;
         self.view.keys().all(|member| {
             let Some(peer) = self.peers.members.get(member) else { return false };
-            let echoed = peer.echo_of(host, start).map_or(0, |echo| echo.sequence);
+            let echoed = peer.echoed.unwrap_or(0);
             let sent = self.lease.time_of(echoed).filter(|_| echoed >= self.released_from);
             sent.is_some_and(|sent| now < sent + self.settings.lease) && peer.last.view.contains(host)
         })
@@ -657,10 +666,9 @@ impl Cluster {
 
     /// Somebody that hears me claims, and is not in my view: one of us will yield ([`view::find`]).
     fn outsider_claims(&self) -> bool {
-        let (host, start) = (self.settings.host, self.settings.incarnation);
         self.peers.members.iter().any(|(other, peer)| {
             let claims = view::is_active(&peer.last) && peer.last.released != 0;
-            claims && self.view.get(other) != Some(&peer.incarnation) && peer.echo_of(host, start).is_some()
+            claims && self.view.get(other) != Some(&peer.incarnation) && peer.echoed.is_some()
         })
     }
 
@@ -678,14 +686,11 @@ impl Cluster {
     }
 
     fn has_quorum(&self) -> bool {
-        let view: Vec<HostId> = self.my_view().iter().collect();
-        self.settings.quorum.is_none_or(|quorum| quorum.is_met(&view))
+        self.settings.quorum.is_none_or(|quorum| quorum.is_met(self.my_view()))
     }
 
     fn lease_deadline(&self) -> Option<Time> {
-        let me = (self.settings.host, self.settings.incarnation);
-        let view: Vec<HostId> = self.my_view().iter().collect();
-        self.lease.deadline(me, &view, &self.peers)
+        self.lease.deadline(self.settings.host, self.my_view(), &self.peers)
     }
 
     /// The lease begins, after a commit.
@@ -729,12 +734,11 @@ impl Cluster {
     /// How long all members of the view wait for me: the hold time after the oldest of my heartbeats that they have echoed last, if all of those
     /// announce it.
     fn held_until(&self) -> Option<Time> {
-        let (host, start) = (self.settings.host, self.settings.incarnation);
         let hold = Time::from(self.hold_ms) * 1_000_000;
         if self.hold_from == 0 {
             return None;
         }
-        let echoed = |peer: &Peer| Some(peer.echo_of(host, start)?.sequence).filter(|echoed| *echoed >= self.hold_from);
+        let echoed = |peer: &Peer| peer.echoed.filter(|echoed| *echoed >= self.hold_from);
         let echoed = self.view.keys().map(|member| self.peers.members.get(member).and_then(echoed));
         let oldest = echoed.collect::<Option<Vec<u64>>>()?.into_iter().min()?;
         Some(self.lease.time_of(oldest)? + hold - 2 * hold / DRIFT)
@@ -796,8 +800,9 @@ impl Cluster {
         }
         let announced = self.said.as_ref().map_or(0, |said| said.hold_ms);
         self.last_beat = Some(now);
+        let beat = Arc::new(beat);
         self.said = Some(beat.clone());
-        self.send(Body::Heartbeat(Box::new(beat)), todo);
+        self.send(Body::Heartbeat(beat), todo);
         if announced != self.hold_ms {
             self.hold_from = if self.hold_ms > 0 { self.sequence } else { 0 };
         }
@@ -864,7 +869,9 @@ impl Cluster {
         let listened = Some(self.started + self.settings.silence()).filter(|at| *at > now);
         let news = self.last_beat.map(|last| last + self.settings.period / AT_ONCE).filter(|at| *at > now);
         let fetch = self.fetching.as_ref().map(|fetching| fetching.again_at);
-        let claims = Some(self.former_claims_end()).filter(|at| self.stage == Stage::Released && *at > now);
+        let waits = self.stage == Stage::Released;
+        let claims = waits.then(|| [self.former_claims_end(), self.undecided_until()]).into_iter().flatten();
+        let claims = claims.filter(|at| *at > now).min();
         let times = [Some(self.next_beat), listened, news, fetch, claims, self.peers.deadline(), self.lease.armed];
         // What has passed was looked at in this step.
         times.into_iter().flatten().filter(|at| *at > now).min().unwrap_or(now + self.settings.period)

@@ -2,7 +2,7 @@
 //! Until when the NIC may take traffic: from what others have echoed.
 
 use crate::api::{Quorum, Settings, Time};
-use crate::message::HostId;
+use crate::message::{HostId, HostSet, MAX_HOSTS};
 use crate::mutation::{Mutation, mutated};
 use crate::peers::{DRIFT, Peers};
 use std::collections::VecDeque;
@@ -52,21 +52,25 @@ impl Lease {
 
     /// Until when I may claim: the length after the sending of my newest heartbeat that a majority of the view has echoed (me
     /// included). Whoever is merely unheard stays in the view: it may hear others that remove me.
-    pub fn deadline(&self, me: (HostId, u64), view: &[HostId], peers: &Peers) -> Option<Time> {
+    pub fn deadline(&self, me: HostId, view: HostSet, peers: &Peers) -> Option<Time> {
         let newest = self.sent.back()?.0;
-        // Who has me in its view no more does not hold back for me.
-        let with_me = |host: &HostId| peers.members.get(host).filter(|peer| peer.last.view.contains(me.0));
-        let echo = |host: &HostId| with_me(host)?.echo_of(me.0, me.1).map(|echo| echo.sequence);
-        let others: Vec<Option<u64>> = view.iter().filter(|host| **host != me.0).map(echo).collect();
         let needed = match self.quorum {
-            None => others.len().div_ceil(2) + 1,
+            None => view.len() / 2 + 1,
             Some(quorum) => quorum.needed(view),
         };
         let needed = if mutated(Mutation::LeaseFromOneEcho) { needed.min(2) } else { needed };
-        let mut echoed: Vec<u64> = others.into_iter().flatten().chain([newest]).collect();
-        if mutated(Mutation::LeaseFromSent) {
-            echoed = vec![newest; needed];
+        // Who has me in its view no more does not hold back for me.
+        let with_me = peers.members.iter().filter(|(host, peer)| view.contains(**host) && peer.last.view.contains(me));
+        let mut echoed = [0; MAX_HOSTS + 1];
+        let mut count = 0;
+        for sequence in with_me.filter_map(|(_, peer)| peer.echoed).chain([newest]) {
+            echoed[count] = sequence;
+            count += 1;
         }
+        if mutated(Mutation::LeaseFromSent) {
+            (echoed, count) = ([newest; MAX_HOSTS + 1], needed);
+        }
+        let echoed = &mut echoed[..count];
         echoed.sort_unstable_by(|a, b| b.cmp(a));
         let sequence = *echoed.get(needed.checked_sub(1)?)?;
         Some(self.time_of(sequence)? + self.length)
@@ -75,14 +79,14 @@ impl Lease {
 
 impl Quorum {
     /// Members that must have echoed, myself included.
-    fn needed(&self, view: &[HostId]) -> usize {
+    fn needed(&self, view: HostSet) -> usize {
         let expected = usize::from(self.expected_hosts);
-        let with_witness = self.witness.is_some_and(|witness| view.contains(&witness));
+        let with_witness = self.witness.is_some_and(|witness| view.contains(witness));
         if with_witness && expected.is_multiple_of(2) { expected / 2 } else { expected / 2 + 1 }
     }
 
     /// Whether these may serve.
-    pub fn is_met(&self, view: &[HostId]) -> bool {
+    pub fn is_met(&self, view: HostSet) -> bool {
         view.len() >= self.needed(view)
     }
 }

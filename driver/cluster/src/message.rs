@@ -3,6 +3,7 @@
 //! Meaning: `docs/cluster.md`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Hosts in a cluster.
 pub const MAX_HOSTS: usize = 32;
@@ -37,6 +38,16 @@ impl HostSet {
         self.0 >> (host.get() - 1) & 1 == 1
     }
 
+    /// Adds `host`.
+    pub fn insert(&mut self, host: HostId) {
+        self.0 |= 1 << (host.get() - 1);
+    }
+
+    /// Takes `host` out.
+    pub fn remove(&mut self, host: HostId) {
+        self.0 &= !(1 << (host.get() - 1));
+    }
+
     /// Hosts in it.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize
@@ -49,7 +60,12 @@ impl HostSet {
 
     /// Its hosts, the lowest first.
     pub fn iter(self) -> impl Iterator<Item = HostId> {
-        (1..=MAX_HOSTS as u8).filter_map(HostId::new).filter(move |host| self.contains(*host))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let host = HostId::new(left.trailing_zeros() as u8 + 1)?;
+            left &= left - 1;
+            Some(host)
+        })
     }
 }
 
@@ -220,7 +236,7 @@ pub enum Fetch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// A beat.
-    Heartbeat(Box<Heartbeat>),
+    Heartbeat(Arc<Heartbeat>),
     /// A question.
     Fetch(Fetch),
     /// An answer.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Deliberate bugs, for tests that must find them. Without the feature `mutants` none of this is compiled.
+//! Deliberate bugs, for tests that must find them. Without the feature `mutants` no rule can be broken.
 
 /// A rule of the protocol that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,8 @@ pub enum Mutation {
     ClaimBesideOutsiders,
     /// What is claimed is kept while the rules change.
     ClaimAcrossRules,
+    /// Buckets are claimed although somebody is heard of whom it is not known yet whether it lives.
+    IgnoreCandidates,
     /// Of two that miss each other in a view the one that came last is dropped instead of the highest.
     TieByArrival,
 }
@@ -56,6 +58,7 @@ impl Mutation {
         Mutation::OldReleases,
         Mutation::ClaimBesideOutsiders,
         Mutation::ClaimAcrossRules,
+        Mutation::IgnoreCandidates,
         Mutation::TieByArrival,
     ];
 }

@@ -2,9 +2,11 @@
 //! Who is heard: incarnations, replay, silence, and those that have gone.
 
 use crate::api::{Log, Settings, Time};
-use crate::message::{Committed, Echo, Heartbeat, HostId, HostSet, MAX_HOSTS, MAX_RULES, Message, Phase};
+use crate::message::{Body, Committed, Echo, Heartbeat, HostId, HostSet, MAX_HOSTS, MAX_RULES, Message, Phase};
 use crate::mutation::{Mutation, mutated};
+use crate::view::is_active;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Clocks run at rates that differ by one part in this at most.
 pub const DRIFT: Time = 100;
@@ -38,18 +40,15 @@ pub struct Peer {
     pub patience: Time,
     /// Its lease may live so long, as it announced an absence.
     pub held: Time,
-    pub last: Heartbeat,
+    pub last: Arc<Heartbeat>,
     /// Since when it has a view without me.
     pub without_me: Option<Time>,
+    /// The newest of my heartbeats that it has echoed, while it counts me.
+    pub echoed: Option<u64>,
+    /// Those I hear, and me, that it echoes.
+    hears: HostSet,
     /// Since when its echoes lack a host that I hear.
     pub lacks: BTreeMap<HostId, Time>,
-}
-
-impl Peer {
-    /// Its echo of a start of a host, while it hears it.
-    pub fn echo_of(&self, host: HostId, incarnation: u64) -> Option<&Echo> {
-        self.last.echoes.iter().find(|echo| echo.host == host && echo.incarnation == incarnation && echo.counted)
-    }
 }
 
 /// Whether a heartbeat's values can be.
@@ -67,8 +66,11 @@ fn is_possible(beat: &Heartbeat) -> bool {
 struct Candidate {
     incarnation: u64,
     sequence: u64,
+    /// Since when it is heard and the start that counts is not.
     first: Time,
     heard: Time,
+    /// It works for the cluster, or wants to.
+    active: bool,
 }
 
 /// A start of a host that counted once.
@@ -141,7 +143,7 @@ impl Peers {
     /// Whether a message counts; notes that it was there. Heartbeats become what is known of their sender.
     pub fn take(&mut self, now: Time, message: &Message, log: &mut Vec<Log>) -> bool {
         let Message { host, incarnation, sequence, .. } = *message;
-        let beat = if let crate::message::Body::Heartbeat(beat) = &message.body { Some(&**beat) } else { None };
+        let beat = if let Body::Heartbeat(beat) = &message.body { Some(beat) } else { None };
         if beat.is_some_and(|beat| !is_possible(beat)) {
             self.ignored.nonsense += 1;
             return false;
@@ -163,8 +165,12 @@ impl Peers {
             return false;
         }
         peer.sequence = sequence;
+        if counts && let Some(candidate) = self.candidates.get_mut(&host) {
+            candidate.first = now;
+        }
         if let Some(beat) = beat {
-            (peer.beat, peer.heard, peer.last) = (sequence, now, beat.clone());
+            (peer.beat, peer.heard) = (sequence, now);
+            peer.last.clone_from(beat);
             peer.patience = peer.patience.max(now + self.silence);
             let without_me = !beat.view.is_empty() && !beat.view.contains(self.me);
             peer.without_me = peer.without_me.or(Some(now)).filter(|_| without_me);
@@ -172,12 +178,13 @@ impl Peers {
                 peer.patience = peer.patience.max(now + Time::from(beat.hold_ms) * MS);
                 peer.held = peer.held.max(now + Time::from(beat.hold_ms) * MS);
             }
+            self.note_echoes(now, Some(host));
         }
         true
     }
 
     /// Lets a start of a host count that did not, if its time has come.
-    fn admit(&mut self, now: Time, message: &Message, beat: Option<&Heartbeat>, log: &mut Vec<Log>) -> bool {
+    fn admit(&mut self, now: Time, message: &Message, beat: Option<&Arc<Heartbeat>>, log: &mut Vec<Log>) -> bool {
         let Message { host, incarnation, sequence, .. } = *message;
         // What has gone does not come back.
         if self
@@ -197,13 +204,14 @@ impl Peers {
             self.ignored.old += 1;
             return false;
         }
-        let proven = mutated(Mutation::ReplayAfterRestart) || beat.is_some_and(echoes_me);
+        let proven = mutated(Mutation::ReplayAfterRestart) || beat.is_some_and(|beat| echoes_me(beat));
         // Two hosts with one id: the one that is heard stays, also if some of its heartbeats are lost. One that comes back from an announced absence is
         // let in when it has listened, so that its share stays.
         let listening = beat.is_none_or(|beat| beat.phase == Phase::Listening);
-        let free = self.members.get(&host).is_none_or(|old| {
-            old.heard < first && now >= first + self.silence * 3 / 4 && !(listening && now < old.held)
-        });
+        let free = self
+            .members
+            .get(&host)
+            .is_none_or(|old| known.is_some() && now >= first + self.silence * 3 / 4 && !(listening && now < old.held));
         if let (true, true, Some(beat)) = (proven, free, beat) {
             self.note_former(now, host, false);
             self.candidates.remove(&host);
@@ -216,14 +224,18 @@ impl Peers {
                 held: 0,
                 without_me: None,
                 last: beat.clone(),
+                echoed: None,
+                hears: HostSet::default(),
                 lacks: BTreeMap::new(),
             };
             self.members.insert(host, peer);
+            self.note_echoes(now, None);
             log.push(Log::PeerHeard(host));
             return true;
         }
         self.ignored.candidate += 1;
-        self.candidates.insert(host, Candidate { incarnation, sequence, first, heard: now });
+        let active = beat.map_or(known.is_some_and(|known| known.active), |beat| is_active(beat));
+        self.candidates.insert(host, Candidate { incarnation, sequence, first, heard: now, active });
         false
     }
 
@@ -250,6 +262,7 @@ impl Peers {
         }
         self.note_former(now, host, announced);
         self.members.remove(&host);
+        self.note_echoes(now, None);
         log.push(Log::PeerLost { host, announced });
         let flaps = self.flaps.entry(host).or_default();
         if now >= flaps.first + FLAP_WINDOW {
@@ -288,41 +301,55 @@ impl Peers {
         self.flaps.get(&host).is_some_and(|flaps| now < flaps.down_until)
     }
 
-    /// Notes since when echoes lack somebody that I hear.
-    pub fn note_lacks(&mut self, now: Time) {
-        let mut heard: Vec<(HostId, u64)> = self.members.iter().map(|(host, peer)| (*host, peer.incarnation)).collect();
-        heard.push((self.me, self.incarnation));
+    /// Notes what the echoes of one member say, or of all when other starts count.
+    fn note_echoes(&mut self, now: Time, only: Option<HostId>) {
+        let mut counted = [None; MAX_HOSTS + 1];
+        counted[usize::from(self.me.get())] = Some(self.incarnation);
+        self.members.iter().for_each(|(host, peer)| counted[usize::from(host.get())] = Some(peer.incarnation));
+        let all: HostSet = self.members.keys().copied().chain([self.me]).collect();
         for (host, peer) in &mut self.members {
-            let missing =
-                |(other, incarnation): &(HostId, u64)| other != host && peer.echo_of(*other, *incarnation).is_none();
-            let missing: Vec<HostId> = heard.iter().filter(|it| missing(it)).map(|(other, _)| *other).collect();
-            peer.lacks.retain(|other, _| missing.contains(other));
-            for other in missing {
-                peer.lacks.entry(other).or_insert(now);
+            if only.is_some_and(|only| only != *host) {
+                continue;
+            }
+            let echoes = peer.last.echoes.iter();
+            let echoes = echoes.filter(|it| it.counted && counted[usize::from(it.host.get())] == Some(it.incarnation));
+            (peer.hears, peer.echoed) = (HostSet::default(), None);
+            for echo in echoes {
+                peer.hears.insert(echo.host);
+                if echo.host == self.me && peer.echoed.is_none() {
+                    peer.echoed = Some(echo.sequence);
+                }
+            }
+            let mut missing = HostSet(all.0 & !peer.hears.0);
+            missing.remove(*host);
+            peer.lacks.retain(|other, _| missing.contains(*other));
+            if peer.lacks.len() < missing.len() {
+                for other in missing.iter() {
+                    peer.lacks.entry(other).or_insert(now);
+                }
             }
         }
     }
 
     /// Both hear each other; I am one of them or hear both.
     pub fn mutual(&self, a: HostId, b: HostId) -> bool {
-        let incarnation = |host: HostId| {
-            if host == self.me { Some(self.incarnation) } else { Some(self.members.get(&host)?.incarnation) }
-        };
+        let known = |host: HostId| host == self.me || self.members.contains_key(&host);
         let hears = |hearer: HostId, heard: HostId| {
-            let Some(start) = incarnation(heard) else { return false };
-            hearer == self.me || self.members.get(&hearer).is_some_and(|peer| peer.echo_of(heard, start).is_some())
+            hearer == self.me || self.members.get(&hearer).is_some_and(|peer| peer.hears.contains(heard))
         };
-        hears(a, b) && hears(b, a)
+        known(a) && known(b) && hears(a, b) && hears(b, a)
     }
 
-    /// As [`Peers::mutual`], but one that stops hearing the other is believed only after the time of silence: it may be the first to notice that the
-    /// other has gone.
+    /// Whom a member has not heard for the time of silence, although I do. One that stops hearing another is not believed before: it may be the first to
+    /// notice that the other has gone.
+    pub fn lacked_for_long(&self, now: Time, hearer: HostId) -> HostSet {
+        let lacks = self.members.get(&hearer).into_iter().flat_map(|peer| &peer.lacks);
+        lacks.filter(|(_, since)| now >= **since + self.silence).map(|(other, _)| *other).collect()
+    }
+
+    /// Neither of two has lacked the other for the time of silence.
     pub fn mutual_for_long(&self, now: Time, a: HostId, b: HostId) -> bool {
-        let lacks = |hearer: HostId, heard: HostId| {
-            let since = self.members.get(&hearer).and_then(|peer| peer.lacks.get(&heard));
-            since.is_some_and(|since| now >= since + self.silence)
-        };
-        !lacks(a, b) && !lacks(b, a)
+        !self.lacked_for_long(now, a).contains(b) && !self.lacked_for_long(now, b).contains(a)
     }
 
     /// What my next heartbeat says about others.
@@ -347,6 +374,13 @@ impl Peers {
             Some(Echo { host, incarnation, sequence, age_ms, counted: false })
         });
         members.chain(others).collect()
+    }
+
+    /// Until when a start that does not count, and that works for the cluster, may yet turn out to live: it is heard, so it will echo me if it hears me. A
+    /// replay never does, so it is waited for only so long.
+    pub fn undecided_until(&self) -> Time {
+        let active = self.candidates.values().filter(|candidate| candidate.active);
+        active.map(|candidate| candidate.first + 2 * self.silence).max().unwrap_or(0)
     }
 
     /// When something here changes by itself.

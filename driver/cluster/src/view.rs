@@ -2,7 +2,7 @@
 //! Views: who works together.
 
 use crate::api::{Exclusion, Time};
-use crate::message::{Committed, Heartbeat, HostId, HostSet, Phase};
+use crate::message::{Committed, Heartbeat, HostId, HostSet, MAX_HOSTS, Phase};
 use crate::mutation::{Mutation, mutated};
 use crate::peers::{Peer, Peers};
 use std::cmp::Reverse;
@@ -37,7 +37,7 @@ pub fn find(now: Time, me: &Myself<'_>, peers: &Peers, out: &mut BTreeMap<HostId
     if peers.duplicate.is_some() && me.committed.is_none() {
         return Outcome::Out(Exclusion::DuplicateHost);
     }
-    let active: BTreeMap<HostId, &Peer> =
+    let active: Vec<(HostId, &Peer)> =
         peers.members.iter().filter(|(_, peer)| is_active(&peer.last)).map(|(host, peer)| (*host, peer)).collect();
     let winner = leading_rules(me, &active);
     if winner != me.rules {
@@ -47,44 +47,41 @@ pub fn find(now: Time, me: &Myself<'_>, peers: &Peers, out: &mut BTreeMap<HostId
     let others = peers.members.iter().filter(|(_, peer)| !matches!(peer.last.phase, Phase::Suspended));
     let others = others.filter(|(_, peer)| !same_rules(me, &peer.last));
     out.extend(others.map(|(host, peer)| (*host, Exclusion::RuleSet { theirs: peer.last.rules })));
-    let mut eligible = active.clone();
-    eligible.retain(|host, peer| {
+    for (host, peer) in &active {
         if same_rules(me, &peer.last) && peers.is_held_down(now, *host) {
             out.insert(*host, Exclusion::HeldDown);
         }
-        !out.contains_key(host)
-    });
+    }
+    let eligible = active.iter().filter(|(host, _)| !out.contains_key(host)).copied();
+    let eligible: Vec<(HostId, &Peer)> = eligible.collect();
     // Those of before stay, but for the ones that miss the others.
-    let stays = |host: &HostId, start: &u64| eligible.get(host).is_some_and(|peer| peer.incarnation == *start);
-    let mut view: Vec<HostId> =
-        me.view.iter().filter(|(host, start)| stays(host, start)).map(|(host, _)| *host).collect();
-    view.push(me.host);
-    while let Some((worst, other)) = worst(now, &view, peers) {
+    let stays = eligible.iter().filter(|(host, peer)| me.view.get(host) == Some(&peer.incarnation));
+    let mut view: HostSet = stays.map(|(host, _)| *host).chain([me.host]).collect();
+    while let Some((worst, other)) = worst(now, view, peers) {
         if worst == me.host {
             return Outcome::Out(Exclusion::OneWay(other));
         }
         out.insert(worst, Exclusion::OneWay(other));
-        view.retain(|host| *host != worst);
+        view.remove(worst);
     }
     // Newcomers that all of them hear.
-    for host in eligible.keys() {
-        let dropped = matches!(out.get(host), Some(Exclusion::OneWay(_)));
-        if !view.contains(host) && !dropped {
-            match view.iter().find(|member| !peers.mutual(**member, *host)) {
-                None => view.push(*host),
+    for (host, _) in &eligible {
+        if !view.contains(*host) && !out.contains_key(host) {
+            match view.iter().find(|member| !peers.mutual(*member, *host)) {
+                None => view.insert(*host),
                 // It may just have come.
-                Some(other) if !peers.mutual_for_long(now, *other, *host) => {
-                    out.insert(*host, Exclusion::OneWay(*other));
+                Some(other) if !peers.mutual_for_long(now, other, *host) => {
+                    out.insert(*host, Exclusion::OneWay(other));
                 }
                 Some(_) => {}
             }
         }
     }
-    if let Some(other) = yields_to(now, me, &view, &active, peers) {
+    if let Some(other) = yields_to(now, me, view, &active, peers) {
         return Outcome::Out(Exclusion::OneWay(other));
     }
-    let start = |host: HostId| eligible.get(&host).map(|peer| (host, peer.incarnation));
-    Outcome::View(view.into_iter().filter_map(start).collect())
+    let members = eligible.iter().filter(|(host, _)| view.contains(*host));
+    Outcome::View(members.map(|(host, peer)| (*host, peer.incarnation)).collect())
 }
 
 /// Whether a peer's rule set is mine, or one of us is about to change to the other's.
@@ -95,7 +92,10 @@ fn same_rules(me: &Myself<'_>, beat: &Heartbeat) -> bool {
 }
 
 /// The rule set of those with the greatest committed maps; among starters that of most of them, then that of the lowest.
-fn leading_rules(me: &Myself<'_>, active: &BTreeMap<HostId, &Peer>) -> u64 {
+fn leading_rules(me: &Myself<'_>, active: &[(HostId, &Peer)]) -> u64 {
+    if active.iter().all(|(_, peer)| same_rules(me, &peer.last)) {
+        return me.rules;
+    }
     let others = active.iter().map(|(host, peer)| {
         let rules = if same_rules(me, &peer.last) { me.rules } else { peer.last.rules };
         (*host, peer.last.committed, rules)
@@ -109,30 +109,36 @@ fn leading_rules(me: &Myself<'_>, active: &BTreeMap<HostId, &Peer>) -> u64 {
 }
 
 /// Who of a view misses the most edges, the highest of equal ones, and one that it misses.
-fn worst(now: Time, view: &[HostId], peers: &Peers) -> Option<(HostId, HostId)> {
-    let apart = |a: HostId, b: HostId| {
-        if mutated(Mutation::RemoveOnHearsay) { !peers.mutual(a, b) } else { !peers.mutual_for_long(now, a, b) }
-    };
-    let missing = |host: HostId| view.iter().copied().filter(move |other| *other != host && apart(host, *other));
+fn worst(now: Time, view: HostSet, peers: &Peers) -> Option<(HostId, HostId)> {
+    let mut apart = [HostSet::default(); MAX_HOSTS + 1];
+    let mut any = false;
+    for host in view.iter() {
+        let lacked = if mutated(Mutation::RemoveOnHearsay) {
+            view.iter().filter(|other| *other != host && !peers.mutual(host, *other)).collect()
+        } else {
+            peers.lacked_for_long(now, host)
+        };
+        for other in HostSet(lacked.0 & view.0).iter() {
+            apart[usize::from(host.get())].insert(other);
+            apart[usize::from(other.get())].insert(host);
+            any = true;
+        }
+    }
+    if !any {
+        return None;
+    }
+    let missing = |host: HostId| apart[usize::from(host.get())];
     let tie = |host: HostId| {
         let arrival = peers.members.get(&host).map_or(0, |peer| peer.heard);
         if mutated(Mutation::TieByArrival) { arrival } else { host.get().into() }
     };
-    let worst = view.iter().copied().max_by_key(|host| (missing(*host).count(), tie(*host), *host))?;
-    let worst = (missing(worst).count(), worst);
-    if worst.0 == 0 { None } else { Some((worst.1, missing(worst.1).next()?)) }
+    let worst = view.iter().max_by_key(|host| (missing(*host).len(), tie(*host), *host))?;
+    Some((worst, missing(worst).iter().next()?))
 }
 
 /// A peer that works without me although we hear each other, or that does not hear me, goes first if its view is larger, or of equal ones if it has
 /// committed more: two that cannot agree must not both serve. The size comes first, so that a member that hears nobody does not silence all others.
-fn yields_to(
-    now: Time,
-    me: &Myself<'_>,
-    view: &[HostId],
-    active: &BTreeMap<HostId, &Peer>,
-    peers: &Peers,
-) -> Option<HostId> {
-    let hosts: HostSet = view.iter().copied().collect();
+fn yields_to(now: Time, me: &Myself<'_>, hosts: HostSet, active: &[(HostId, &Peer)], peers: &Peers) -> Option<HostId> {
     // Of views with other members that with the lowest of them.
     let lowest = |view: HostSet| view.0.reverse_bits();
     let mine = (hosts.len(), me.committed, lowest(hosts));

@@ -8,6 +8,7 @@ use hashgate_cluster::message::{
 };
 use rand::Rng;
 use rand::seq::IndexedRandom;
+use std::sync::Arc;
 
 /// Messages that are kept.
 const KEPT: usize = 64;
@@ -66,7 +67,7 @@ pub fn body(members: u8, rng: &mut impl Rng) -> Body {
             rule: rng.random(),
             buckets: vec![rng.random(); *[0, 1, BITMAP, BITMAP + 1].choose(rng).expect("not empty")],
         }),
-        _ => Body::Heartbeat(Box::new(heartbeat(members, rng))),
+        _ => Body::Heartbeat(Arc::new(heartbeat(members, rng))),
     }
 }
 

@@ -37,6 +37,7 @@ fn any_messages() {
             if let hashgate_cluster::message::Body::Heartbeat(beat) = &mut said
                 && rng.random()
             {
+                let beat = std::sync::Arc::make_mut(beat);
                 beat.echoes.truncate(60);
                 beat.echoes.push(hashgate_cluster::message::Echo {
                     host: host(1),

@@ -12,6 +12,7 @@ use crate::refusal::{Field, Refusal};
 use crate::wire::Reader;
 use hashgate_tables::BUCKETS;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const PHASES: [Phase; 7] =
     [Phase::Listening, Phase::Converging, Phase::Idle, Phase::Ready, Phase::Stable, Phase::Excluded, Phase::Suspended];
@@ -159,7 +160,7 @@ fn write_heartbeat(it: &Heartbeat, out: &mut Vec<u8>) {
 /// Reads the body of this type. [`check`] is still to be asked.
 pub(super) fn read(kind: u8, mut from: Reader) -> Result<Body, Refusal> {
     let body = match kind {
-        tlv::HEARTBEAT => Body::Heartbeat(Box::new(read_heartbeat(&mut from)?)),
+        tlv::HEARTBEAT => Body::Heartbeat(Arc::new(read_heartbeat(&mut from)?)),
         tlv::FETCH => Body::Fetch(read_fetch(&mut from)?),
         tlv::MAP_INDEX => {
             let digest = from.u64()?;

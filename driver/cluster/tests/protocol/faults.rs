@@ -419,7 +419,7 @@ fn nonsense(rng: &mut ChaCha8Rng, starts: &[u64]) -> Message {
                 age_ms: rng.random(),
                 counted: rng.random(),
             };
-            Body::Heartbeat(Box::new(Heartbeat {
+            Body::Heartbeat(Arc::new(Heartbeat {
                 phase: *phases.choose(rng).unwrap(),
                 period_ms: rng.random(),
                 tolerance: rng.random(),

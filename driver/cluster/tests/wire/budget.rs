@@ -8,6 +8,7 @@ use hashgate_cluster::frame::{
     MAX_FRAME, MAX_MAPS, TLV_BYTES,
 };
 use hashgate_cluster::message::{Body, Holdings, HostId, MapIndex, MapPage, PAGE_BUCKETS};
+use std::sync::Arc;
 
 const PAGE: &str = include_str!("../../../../docs/heartbeat.md");
 
@@ -36,7 +37,7 @@ fn the_budget_is_that_of_the_page() {
     let found: Vec<usize> = rows.iter().map(|row| row.last().unwrap().parse().expect("bytes come last")).collect();
     assert_eq!(found, expected, "{rows:?}");
 
-    let frame = encode(&codec(), &message(Body::Heartbeat(Box::new(largest()))));
+    let frame = encode(&codec(), &message(Body::Heartbeat(Arc::new(largest()))));
     assert_eq!(frame.len(), sum);
 }
 
@@ -45,7 +46,7 @@ fn the_other_bodies_are_those_of_the_page() {
     let owners = vec![Some(host(32)); PAGE_BUCKETS];
     let weights = (1..=32).filter_map(HostId::new).map(|id| (id, 65535)).collect();
     let largest = [
-        Body::Heartbeat(Box::new(largest())),
+        Body::Heartbeat(Arc::new(largest())),
         Body::Fetch(hashgate_cluster::message::Fetch::Index { from: host(1), digest: 1 }),
         Body::MapIndex(MapIndex { digest: 1, maps: vec![(1, 1); MAX_MAPS] }),
         Body::MapPage(MapPage { crc: 1, first: 0, weights, owners }),

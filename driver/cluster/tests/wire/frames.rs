@@ -8,6 +8,7 @@ use hashgate_cluster::message::{
     Body, Committed, Echo, Fetch, Heartbeat, Holdings, HostId, MapIndex, MapPage, Message, PAGE_BUCKETS,
 };
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// Offsets in a frame.
 const SIGNATURE: usize = 14;
@@ -27,7 +28,7 @@ fn open() -> Codec {
 fn beat(change: impl FnOnce(&mut Heartbeat)) -> Message {
     let mut heartbeat = largest();
     change(&mut heartbeat);
-    message(Body::Heartbeat(Box::new(heartbeat)))
+    message(Body::Heartbeat(Arc::new(heartbeat)))
 }
 
 fn page() -> Message {

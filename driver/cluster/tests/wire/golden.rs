@@ -15,6 +15,7 @@ use hashgate_cluster::message::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{LowerHex, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A frame, or a datagram, with its fields.
 pub struct Golden {
@@ -28,7 +29,7 @@ const LATER: (u8, &[u8]) = (0x90, b"later");
 
 /// Name, key (0: none), whether a later version wrote it, and message.
 fn messages() -> Vec<(&'static str, u8, bool, Message)> {
-    let beat = |heartbeat| message(Body::Heartbeat(Box::new(heartbeat)));
+    let beat = |heartbeat| message(Body::Heartbeat(Arc::new(heartbeat)));
     let echo =
         |id, incarnation, sequence, age_ms, counted| Echo { host: host(id), incarnation, sequence, age_ms, counted };
     // Hosts 1, 3 and 7; a second start of host 7 is a candidate, host 12 a former member.
@@ -87,7 +88,7 @@ fn messages() -> Vec<(&'static str, u8, bool, Message)> {
         host: host(32),
         incarnation: u64::MAX,
         sequence: (1 << 40) - 1,
-        body: Body::Heartbeat(Box::new(largest())),
+        body: Body::Heartbeat(Arc::new(largest())),
     };
     vec![
         ("heartbeat_smallest", 1, false, Message { host: host(1), incarnation: 0, sequence: 1, ..beat(smallest()) }),

@@ -9,6 +9,7 @@ use hashgate_cluster::message::{
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 pub const CLUSTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 pub const HOST_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
@@ -131,7 +132,7 @@ pub fn random_message(random: &mut impl Rng) -> Message {
             rule: random.random_range(0..=64),
             buckets: (0..512).map(|_| random.random()).collect(),
         }),
-        _ => Body::Heartbeat(Box::new(random_heartbeat(random))),
+        _ => Body::Heartbeat(Arc::new(random_heartbeat(random))),
     };
     let sequence = random.random_range(1..SEQUENCE_LIMIT);
     Message { host: random_host(random), incarnation: random.random(), sequence, body }
