@@ -295,9 +295,11 @@ impl Cluster {
             let owned = owned(&self.current, self.settings.host);
             todo.log.push(Log::Committed { epoch: committed.epoch, owned, moved });
             todo.log.push(Log::DefaultHost(default.and_then(|target| HostId::new(u8::try_from(target).ok()?))));
-            // The lease that was good when the commit began may not be any more.
-            if !self.rejoin || self.is_result(committed) {
+            // A lease that has ended begins anew only with what all have released: not with what was agreed on before others were heard again.
+            if self.lease.armed.is_some() || self.is_result(committed) {
                 self.arm(now, todo);
+            } else {
+                self.rejoin = true;
             }
         }
         match self.stage {
@@ -643,7 +645,8 @@ impl Cluster {
         let alone = !self.outsider_claims() || mutated(Mutation::ClaimBesideOutsiders);
         let lease = self.lease_deadline().is_some_and(|deadline| deadline > now);
         let known = self.undecided_until() <= now || mutated(Mutation::IgnoreCandidates);
-        known && released && fresh && ended && alone && lease && self.has_quorum()
+        let told = self.outsiders_know(now) || mutated(Mutation::ClaimUntold);
+        known && told && released && fresh && ended && alone && lease && self.has_quorum()
     }
 
     /// Until when somebody who is heard, and does not count yet, may turn out to claim. Not for longer than so after the proposal: who replays old starts
@@ -661,6 +664,19 @@ impl Cluster {
             let echoed = peer.echoed.unwrap_or(0);
             let sent = self.lease.time_of(echoed).filter(|_| echoed >= self.released_from);
             sent.is_some_and(|sent| now < sent + self.settings.lease) && peer.last.view.contains(host)
+        })
+    }
+
+    /// All that I hear and that are not in my view have heard that I am about to claim: then they claim nothing beside me ([`Cluster::outsider_claims`])
+    /// while they hear me. Who does not hear me for the time of silence is not waited for.
+    fn outsiders_know(&self, now: Time) -> bool {
+        let silence = self.settings.silence();
+        let mut outside =
+            self.peers.members.iter().filter(|(host, peer)| self.view.get(host) != Some(&peer.incarnation));
+        outside.all(|(_, peer)| {
+            let knows = peer.echoed.is_some_and(|echoed| echoed >= self.released_from);
+            let deaf = peer.lacks.get(&self.settings.host).is_some_and(|since| now >= since + silence);
+            knows || deaf
         })
     }
 

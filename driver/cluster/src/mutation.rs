@@ -36,6 +36,8 @@ pub enum Mutation {
     ClaimAcrossRules,
     /// Buckets are claimed although somebody is heard of whom it is not known yet whether it lives.
     IgnoreCandidates,
+    /// Buckets are claimed before those outside the view have heard of it.
+    ClaimUntold,
     /// Of two that miss each other in a view the one that came last is dropped instead of the highest.
     TieByArrival,
 }
@@ -59,6 +61,7 @@ impl Mutation {
         Mutation::ClaimBesideOutsiders,
         Mutation::ClaimAcrossRules,
         Mutation::IgnoreCandidates,
+        Mutation::ClaimUntold,
         Mutation::TieByArrival,
     ];
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use hashgate_cluster_sim::checker::{Bounds, explore};
+use hashgate_cluster_sim::checker::{Bounds, explore, replay};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,6 +34,9 @@ struct Arguments {
     /// Seconds after which it ends.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
+    /// Shows what members do in counterexamples.
+    #[arg(long)]
+    show: bool,
     /// Threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -54,5 +57,8 @@ fn main() -> ExitCode {
         arguments.threads,
     );
     print!("{result}");
+    for (_, deviations) in result.counterexamples.iter().filter(|_| arguments.show) {
+        replay(result.bounds, deviations).iter().for_each(|line| println!("{line}"));
+    }
     if result.complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -8,6 +8,9 @@
 //! deviation at every tick of a window, and every combination of up to so many (delay-bounded scheduling). Times
 //! within a tick are therefore not told apart; that is what the simulator is for.
 //!
+//! Two members *can hear each other* unless a direction between them has been cut for D. What both claim when a cut ends they may have claimed before,
+//! each for itself; from then on one of them has [`MEETING`] ticks to give it up, and nothing that both claim may be added.
+//!
 //! Host ids break ties and decide which buckets go where, so members are not interchangeable, and there is no symmetry
 //! to reduce by. Clocks differ in rate: the first member's is fast, the last one's slow.
 
@@ -29,6 +32,8 @@ const TOLERANCE: u8 = 5;
 const TICK: Time = PERIOD / 2;
 /// D in ticks.
 const SILENCE: u16 = 2 * TOLERANCE as u16;
+/// Ticks within which one of two sides that meet has to give up what both claim.
+const MEETING: u16 = SILENCE;
 /// Ticks that a cut or a pause lasts: longer than D, or shorter than the lease.
 const LENGTHS: [u16; 2] = [SILENCE / 2, SILENCE + 5];
 
@@ -137,6 +142,8 @@ pub struct State {
     flights: Vec<Flight>,
     /// Deviations that are left, and of messages.
     left: (u8, u8),
+    /// Pairs that claim the same because they could not hear each other when the second one began, and since when they can.
+    meeting: BTreeMap<(u8, u8), Option<u16>>,
     /// The last map that all were stable on, and its epoch.
     stable: Option<(u64, Arc<MapSet>)>,
     /// Invariants that did not hold, as bits.
@@ -189,6 +196,7 @@ impl Explored {
             links: vec![Link::default(); count * count],
             flights: Vec::new(),
             left: (0, 0),
+            meeting: BTreeMap::new(),
             stable: None,
             broken: 0,
         };
@@ -329,6 +337,21 @@ impl Explored {
         self.judge(state);
     }
 
+    fn describe(&self, state: &State, number: usize) -> String {
+        let member = &state.members[number];
+        let Some(cluster) = &member.cluster else { return "down".into() };
+        let status = cluster.status();
+        let owned = match &member.maps {
+            Some(maps) if self.live(state, number) => {
+                maps.maps.iter().map(|(_, map)| map.count(number as u16 + 1)).sum()
+            }
+            _ => 0,
+        };
+        let epoch = status.committed.map_or(0, |committed| committed.epoch);
+        let excluded = status.excluded.map_or(String::new(), |cause| format!(" {cause:?}"));
+        format!("{:?} view {:#b} epoch {epoch} claims {owned}{excluded}", status.phase, status.view.0)
+    }
+
     fn live(&self, state: &State, number: usize) -> bool {
         state.members[number].lease.is_some_and(|end| self.local(number, state.tick) <= end)
     }
@@ -355,6 +378,7 @@ impl Explored {
             maps.and_then(|m| m.maps.get(map)).is_some_and(|(_, m)| m.owners()[bucket] == number as u16 + 1)
         };
         let maps = self.rules.rules.len() + 1;
+        state.meeting.retain(|(a, b), _| live.contains(&usize::from(*a)) && live.contains(&usize::from(*b)));
         for (place, a) in live.iter().enumerate() {
             for b in &live[place + 1..] {
                 let same = match (&state.members[*a].maps, &state.members[*b].maps) {
@@ -365,9 +389,25 @@ impl Explored {
                     (0..maps)
                         .any(|m| (0..BUCKETS).any(|bucket| owns(state, *a, m, bucket) && owns(state, *b, m, bucket)))
                 };
-                if !same && both(state) && self.connected(state, *a, *b) {
+                let pair = (*a as u8, *b as u8);
+                let shared = !same && both(state);
+                let connected = shared && self.connected(state, *a, *b);
+                if !shared {
+                    state.meeting.remove(&pair);
+                    continue;
+                }
+                let since = match state.meeting.get(&pair) {
+                    None if connected => {
+                        state.broken |= 1 << 2;
+                        continue;
+                    }
+                    None => None,
+                    Some(since) => since.or(Some(state.tick)).filter(|_| connected),
+                };
+                if since.is_some_and(|since| state.tick > since + MEETING) {
                     state.broken |= 1 << 2;
                 }
+                state.meeting.insert(pair, since);
             }
         }
         for number in 0..count {
@@ -593,6 +633,32 @@ pub fn explore(bounds: Bounds, threads: usize) -> Explanation {
         changed,
         took,
     }
+}
+
+/// What the members do in the run of a counterexample: a line for each tick in which something changes.
+pub fn replay(bounds: Bounds, deviations: &[(usize, Deviation)]) -> Vec<String> {
+    let explored = Explored::new(bounds);
+    let Some(mut state) = explored.init_states().pop() else { return Vec::new() };
+    let mut lines: Vec<String> = Vec::new();
+    let mut left = deviations.iter().peekable();
+    for tick in 0..usize::from(bounds.horizon) {
+        let mut happened = String::new();
+        while let Some((_, deviation)) = left.next_if(|(at, _)| *at == tick) {
+            happened += &format!(" {deviation:?}");
+            state = explored.next_state(&state, *deviation).unwrap_or(state);
+        }
+        state = explored.next_state(&state, Deviation::Tick).unwrap_or(state);
+        let members = (0..state.1.members.len()).map(|number| explored.describe(&state.1, number));
+        let line = format!("{}{happened}", members.collect::<Vec<_>>().join(" | "));
+        if lines.last().is_none_or(|last| last.split_once(": ").map(|(_, rest)| rest) != Some(line.as_str())) {
+            lines.push(format!("{tick:3}: {line}"));
+        }
+        if state.1.broken != 0 {
+            lines.push(format!("{tick:3}: invariants broken, as bits: {:#b}", state.1.broken));
+            break;
+        }
+    }
+    lines
 }
 
 impl std::fmt::Display for Explanation {
