@@ -137,7 +137,7 @@ impl Cluster {
         let cluster = Cluster {
             started: now,
             peers: Peers::new(&settings),
-            lease: Lease::new(&settings),
+            lease: Lease::new(&settings, committed.is_some()),
             view: BTreeMap::new(),
             taking_part: false,
             excluded: None,
@@ -356,7 +356,7 @@ impl Cluster {
         if of_rules {
             todo.push(Action::DisableRules(self.disabled));
         }
-        if (self.stopped || self.suspended) && self.lease.armed.take().is_some() {
+        if (self.stopped || self.suspended) && self.lease.end() {
             todo.push(Action::Withdraw);
         }
     }
@@ -437,7 +437,7 @@ impl Cluster {
         if cause.is_some() && self.excluded != cause {
             todo.log.extend(cause.map(Log::Excluded));
         }
-        if cause.is_some() && self.lease.armed.take().is_some() {
+        if cause.is_some() && self.lease.end() {
             todo.push(Action::Withdraw);
             self.rejoin = true;
         }
@@ -720,7 +720,7 @@ impl Cluster {
             } else {
                 todo.push(Action::RenewLease(deadline));
             }
-            self.lease.armed = Some(deadline);
+            (self.lease.armed, self.lease.adopted) = (Some(deadline), false);
             self.rejoin = false;
         } else {
             self.rejoin = true;

@@ -25,11 +25,18 @@ pub struct Lease {
     sent: VecDeque<(u64, Time)>,
     /// What the NIC was told, while it takes traffic.
     pub armed: Option<Time>,
+    /// The NIC may still take traffic by a lease of before the start.
+    pub adopted: bool,
 }
 
 impl Lease {
-    pub fn new(settings: &Settings) -> Lease {
-        Lease { length: settings.lease, quorum: settings.quorum, sent: VecDeque::new(), armed: None }
+    pub fn new(settings: &Settings, adopted: bool) -> Lease {
+        Lease { length: settings.lease, quorum: settings.quorum, sent: VecDeque::new(), armed: None, adopted }
+    }
+
+    /// Ends it; gives whether the NIC has to be told.
+    pub fn end(&mut self) -> bool {
+        self.armed.take().is_some() | std::mem::take(&mut self.adopted)
     }
 
     /// A heartbeat is sent.

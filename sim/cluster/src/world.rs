@@ -6,7 +6,8 @@
 //! what follows it waits; `Withdraw` overtakes everything. It goes on taking messages meanwhile.
 //!
 //! Two members *can hear each other* while neither direction has been cut by the network (links that are blocked, or
-//! loss) for nearly D. They are *connected* if that is so for them or for members of their views.
+//! loss) for nearly D; a host whose process does not run and whose NIC does (an announced restart) and a member, while the
+//! member knows of it. They are *connected* if that is so for them or for members of their views.
 
 use crate::claims::{Claims, bits};
 use crate::clients::{Answer, Client, Phase as ClientPhase};
@@ -995,10 +996,9 @@ impl World {
         }
         let lives = self.hosts[host].nic.live(self.hosts[host].local(self.now)) && self.hosts[host].process.is_some();
         let bound = self.hosts[host].nic.binding(self.hosts[host].local(self.now), packet.flow).is_some();
-        let other = bits(others).find(|other| {
+        let other = bits(others & mapped).find(|other| {
             let knows = self.hosts[*other].view >> host & 1 == 1 && self.connected(host, *other);
-            let meeting = self.meeting.contains_key(&(host.min(*other), host.max(*other)));
-            knows && lives && bound && !meeting
+            knows && lives && bound && !self.sides_meet(host, *other)
         });
         let untouched = self.touched >> host & 1 == 0 && !self.was_cut(host) && self.scenario.quorum.is_none();
         if other.is_none() && !untouched {
@@ -1030,8 +1030,18 @@ impl World {
         (0..self.hosts.len()).any(|other| other != host && (self.cut(host, other) || self.cut(other, host)))
     }
 
+    /// A host whose process does not run is heard by nobody: it counts for those that know of it.
     fn hear_each_other(&self, a: usize, b: usize) -> bool {
-        a == b || !self.cut(a, b) && !self.cut(b, a)
+        let knows = |a: usize, b: usize| {
+            let process = self.hosts[a].process.as_ref();
+            process.is_some_and(|process| process.cluster.status().heard.contains(host_id(b as u8 + 1)))
+        };
+        match (&self.hosts[a].process, &self.hosts[b].process) {
+            _ if a == b => true,
+            (Some(_), None) => knows(a, b),
+            (None, Some(_)) => knows(b, a),
+            _ => !self.cut(a, b) && !self.cut(b, a),
+        }
     }
 
     /// Whether two hosts can hear each other, directly or through the members of their views.
@@ -1047,6 +1057,14 @@ impl World {
                 self.hear_each_other(a, c)
                     && bits(around_b).any(|d| self.hear_each_other(d, b) && self.hear_each_other(c, d))
             })
+    }
+
+    /// Whether members of the views of two hosts still claim the same because they could not hear each other before.
+    fn sides_meet(&self, a: usize, b: usize) -> bool {
+        let side = |host: usize| self.hosts[host].view | 1 << host;
+        let (a, b) = (side(a), side(b));
+        let in_both = |x: usize, y: usize| a >> x & 1 == 1 && b >> y & 1 == 1;
+        self.meeting.keys().any(|(x, y)| in_both(*x, *y) || in_both(*y, *x))
     }
 
     fn claims_changed(&mut self, number: usize, handed: bool) {
