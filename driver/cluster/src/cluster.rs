@@ -20,7 +20,7 @@ use crate::maps::MapSet;
 use crate::message::{Body, Committed, Fetch, Heartbeat, HostId, HostSet, MAX_RULES, Message, Phase};
 use crate::mutation::{Mutation, mutated};
 use crate::peers::{DRIFT, LONGEST_HOLD_MS, Peer, Peers};
-use crate::proposal::{Inputs, Proposal, Share, idle, owned};
+use crate::proposal::{Inputs, Proposal, Share, Side, given_up, healed_base, idle, owned};
 use crate::view::{self, Myself, Outcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ enum Stage {
 struct Pending {
     number: u64,
     maps: Arc<MapSet>,
-    /// Of the whole maps of a proposal.
-    whole: Option<Committed>,
+    /// Of the whole maps of a proposal, with its view.
+    whole: Option<(Committed, HostSet)>,
 }
 
 /// A member.
@@ -69,9 +69,11 @@ pub struct Cluster {
     /// What the NIC has, and what it was last given whole.
     current: Arc<MapSet>,
     committed: Option<Committed>,
-    /// The maps of `committed`, and those of another base while they are needed.
+    /// The view that agreed on it.
+    committed_by: HostSet,
+    /// The maps of `committed`, and those of other bases, by digest, while they are needed.
     whole: Option<(u64, Arc<MapSet>)>,
-    base: Option<(u64, Arc<MapSet>)>,
+    bases: BTreeMap<u64, Arc<MapSet>>,
     fetching: Option<Fetching>,
     proposal: Option<Proposal>,
     /// When it was made.
@@ -97,7 +99,12 @@ pub struct Cluster {
     rules: Arc<RuleSet>,
     staged: Option<Arc<RuleSet>>,
     activate: bool,
+    /// Sessions opened since the last convergence, by rule.
     connections: Vec<u32>,
+    /// Those at the moment when another part of the cluster was met that has worked by itself.
+    met: Option<Vec<u32>>,
+    /// Maps that I have given up to it, by number.
+    given_up: u128,
     // heartbeats
     sequence: u64,
     beats: u64,
@@ -144,8 +151,9 @@ impl Cluster {
             left_out: BTreeMap::new(),
             current: maps.clone(),
             committed,
+            committed_by: HostSet::default(),
             whole: committed.map(|committed| (committed.digest, maps)),
-            base: None,
+            bases: BTreeMap::new(),
             fetching: None,
             proposal: None,
             proposed: now,
@@ -167,6 +175,8 @@ impl Cluster {
             staged: None,
             activate: false,
             connections: Vec::new(),
+            met: None,
+            given_up: 0,
             sequence: 0,
             beats: 0,
             next_beat: now,
@@ -257,7 +267,7 @@ impl Cluster {
             Body::Fetch(question) => {
                 let (Fetch::Index { from, .. } | Fetch::Page { from, .. }) = question;
                 if from == self.settings.host {
-                    let sets = self.whole.iter().chain(&self.base).map(|(_, maps)| maps);
+                    let sets = self.whole.iter().map(|(_, maps)| maps).chain(self.bases.values());
                     match fetch::answer(&question, sets) {
                         Some(Answer::Index(index)) => self.send(Body::MapIndex(index), todo),
                         Some(Answer::Page(page)) => self.send(Body::MapPage(page), todo),
@@ -279,7 +289,7 @@ impl Cluster {
 
     fn fetched(&mut self, maps: Option<Arc<MapSet>>) {
         if let (Some(maps), Some(fetching)) = (maps, &self.fetching) {
-            self.base = Some((fetching.digest, maps));
+            self.bases.insert(fetching.digest, maps);
             self.fetching = None;
         }
     }
@@ -288,7 +298,8 @@ impl Cluster {
         let Some(pending) = self.pending.take_if(|pending| pending.number == number) else { return };
         let moved = moved(&self.current, &pending.maps);
         self.current = pending.maps.clone();
-        if let Some(committed) = pending.whole {
+        if let Some((committed, view)) = pending.whole {
+            self.committed_by = view;
             let default = self.current.maps.last().and_then(|(_, map)| map.owners().first().copied());
             self.committed = Some(committed);
             self.whole = Some((committed.digest, pending.maps));
@@ -309,12 +320,14 @@ impl Cluster {
                     todo.push(Action::HandBindings(proposal.id));
                 }
             }
-            Stage::Committing if pending.whole.is_some_and(|committed| self.is_result(committed)) => {
+            Stage::Committing if pending.whole.is_some_and(|(committed, _)| self.is_result(committed)) => {
                 self.stage = Stage::Done;
                 if let Some(proposal) = &self.proposal {
                     todo.push(Action::CountHoldings(proposal.id));
                 }
             }
+            // Given up to another part of the cluster.
+            _ if pending.whole.is_none() => todo.push(Action::HandBindings(0)),
             _ => {}
         }
     }
@@ -364,6 +377,7 @@ impl Cluster {
     // ---- what follows ---------------------------------------------------------------------------------------------------
 
     fn advance(&mut self, now: Time, todo: &mut Todo) {
+        self.meet(todo);
         if self.find_view(now, todo) {
             self.propose(now, todo);
             self.hand_over(now, todo);
@@ -378,8 +392,99 @@ impl Cluster {
             self.lease.armed = None;
             todo.log.push(Log::LeaseExpired);
             self.rejoin = true;
+            if self.stage == Stage::Done {
+                // I claim nothing now.
+                self.released = 0;
+            }
         }
     }
+
+    // ---- partitions that heal -------------------------------------------------------------------------------------------
+
+    /// Another part of the cluster is heard again that has worked by itself. Of each rule the part goes on that has opened more sessions, the other gives
+    /// its buckets up at once; bindings stay. The views become one as any others.
+    fn meet(&mut self, todo: &mut Todo) {
+        let maps = self.rules.rules.len() + 1;
+        if self.met.is_some() && (self.stopped || self.suspended || self.phase() == Phase::Stable) && !self.is_met() {
+            // What was given up to somebody who has gone is taken back by a new epoch.
+            self.rejoin |= self.given_up != 0;
+            (self.met, self.given_up) = (None, 0);
+        } else if self.met.is_none() && self.committed.is_some() && (self.is_met() || self.others_have_met()) {
+            let mut sessions = self.connections.clone();
+            sessions.resize(maps, 0);
+            self.met = Some(sessions);
+        }
+        let (Some(met), Some(committed)) = (&self.met, self.committed) else { return };
+        if self.lease.armed.is_none() || self.pending.is_some() || mutated(Mutation::BothSidesGoOn) {
+            return;
+        }
+        let others: Vec<_> = self.others_apart().collect();
+        if others.is_empty() || others.iter().any(|(.., sessions)| sessions.is_empty()) {
+            return;
+        }
+        let mine = self.reports().filter(|(_, beat)| beat.committed == Some(committed));
+        let mine: Vec<_> = mine.map(|(host, beat)| (*host, committed, beat.connections.as_slice())).collect();
+        if mine.iter().any(|(.., sessions)| sessions.is_empty()) {
+            return;
+        }
+        let me = (self.settings.host, committed, met.as_slice());
+        let sides = Side::all(mine.into_iter().chain([me]).chain(others));
+        let won = Side::winners(&sides, maps).into_iter().find(|(side, _)| *side == committed);
+        let lost = won.map_or(0, |(_, won)| !won & ((1 << maps) - 1));
+        if lost & !self.given_up != 0 {
+            self.given_up |= lost;
+            todo.log.push(Log::Healed { lost });
+            let current = Arc::new(given_up(&self.current, lost));
+            let all = vec![vec![0xff; crate::api::BITMAP]; current.maps.len()];
+            let (epoch, id) = self.proposal.as_ref().map_or((committed.epoch, 0), |it| (it.epoch, it.id));
+            self.commit((epoch, id), current, None, all, todo);
+        }
+    }
+
+    /// Members of other parts: (host, what it has committed, its sessions once it has met us too). They claim by what was agreed on without me, or I do by
+    /// what was agreed on without them, and they have not released what I propose.
+    fn others_apart(&self) -> impl Iterator<Item = (HostId, Committed, &[u32])> {
+        let proposal = self.proposal.as_ref().map_or(0, |proposal| proposal.id);
+        self.peers.members.iter().filter_map(move |(host, peer)| {
+            let last = &peer.last;
+            let committed = last.committed.filter(|committed| Some(*committed) != self.committed)?;
+            let claims = view::is_active(last) && last.released != 0 && last.released != proposal;
+            let claims = claims && last.rules == self.rules.digest;
+            let apart = peer.committed_without_me || !self.committed_by.contains(*host);
+            (claims && apart && peer.echoed.is_some()).then_some((*host, committed, last.connections.as_slice()))
+        })
+    }
+
+    /// Somebody of another part is heard and hears me.
+    fn is_met(&self) -> bool {
+        self.lease.armed.is_some() && self.others_apart().next().is_some()
+    }
+
+    /// Members of my view have, and there is something to agree on.
+    fn others_have_met(&self) -> bool {
+        self.phase() != Phase::Stable && self.reports().any(|(_, beat)| !beat.connections.is_empty())
+    }
+
+    /// Bases of rules that are not the greatest: while members report that they have met, and all mean the same by the number of a rule.
+    fn healed(&self, rules: &RuleSet) -> Vec<(Committed, u128)> {
+        let (Some(base), maps) = (self.greatest(), rules.rules.len() + 1) else { return Vec::new() };
+        let same = |digest: u64| digest == rules.digest;
+        if !same(self.rules.digest) || !self.reports().all(|(_, beat)| same(beat.rules)) {
+            return Vec::new();
+        }
+        let me = self.committed.map(|committed| (self.settings.host, committed, self.met.as_deref().unwrap_or(&[])));
+        let reports = self.reports().filter_map(|(host, beat)| Some((*host, beat.committed?, &beat.connections[..])));
+        let reports: Vec<_> = reports.chain(me).collect();
+        if reports.iter().all(|(.., sessions)| sessions.is_empty()) {
+            return Vec::new();
+        }
+        let mut won = Side::winners(&Side::all(reports.into_iter()), maps);
+        won.retain(|(side, rules)| *side != base && *rules != 0);
+        won.sort_unstable();
+        won
+    }
+
+    // ---- views ----------------------------------------------------------------------------------------------------------
 
     /// Looks for the view; gives whether there is one.
     fn find_view(&mut self, now: Time, todo: &mut Todo) -> bool {
@@ -497,13 +602,13 @@ impl Cluster {
     fn propose(&mut self, now: Time, todo: &mut Todo) {
         let base = self.greatest();
         let rules = self.next_rules();
-        let shares = self.shares();
+        let inputs = Inputs { shares: self.shares(), base, healed: self.healed(&rules), rules: rules.digest };
         let reported = self.reports().map(|(_, beat)| beat.epoch).max().unwrap_or(0);
         let fits = self.proposal.as_ref().is_some_and(|proposal| {
-            let inputs = &proposal.inputs;
+            let old = &proposal.inputs;
             // Its own result is no new base.
-            let same_base = base == inputs.base || base == Some(proposal.result());
-            inputs.shares == shares && inputs.rules == rules.digest && same_base
+            let same_base = (base == old.base && inputs.healed == old.healed) || base == Some(proposal.result());
+            old.shares == inputs.shares && old.rules == rules.digest && same_base
         });
         let rejoin = self.rejoin && (self.stage == Stage::Done || self.proposal.is_none());
         let epoch = self.proposal.as_ref().map_or(0, |proposal| proposal.epoch);
@@ -513,15 +618,13 @@ impl Cluster {
         }
         let after = base.map_or(0, |base| base.epoch) + 1;
         let next = after.max(reported).max(if rejoin { epoch + 1 } else { 0 });
-        let Some(maps) = self.base_maps(now, base, todo) else {
+        let Some(maps) = self.base_maps(now, &inputs, &rules, todo) else {
             (self.proposal, self.stage) = (None, Stage::Done);
             return;
         };
         let proposal = match &self.proposal {
-            Some(old) if old.inputs.shares == shares && old.inputs.base == base && old.inputs.rules == rules.digest => {
-                old.with_epoch(next)
-            }
-            _ => Proposal::new(next, Inputs { shares, base, rules: rules.digest }, maps.as_deref(), &rules),
+            Some(old) if old.inputs == inputs => old.with_epoch(next),
+            _ => Proposal::new(next, inputs, maps.as_deref(), &rules),
         };
         todo.log.push(Log::Proposed { epoch: proposal.epoch, proposal: proposal.id });
         self.handover.begin(proposal.id);
@@ -529,29 +632,45 @@ impl Cluster {
         (self.proposal, self.proposed, self.stage) = (Some(proposal), now, Stage::Agreeing { beats: 0 });
     }
 
-    /// The maps of the base: `Some(None)` if there is no base, `None` while they are being fetched.
-    fn base_maps(&mut self, now: Time, base: Option<Committed>, todo: &mut Todo) -> Option<Option<Arc<MapSet>>> {
-        let Some(base) = base else { return Some(None) };
-        let known = self.whole.iter().chain(&self.base).find(|(digest, _)| *digest == base.digest);
-        if let Some((_, maps)) = known {
-            self.fetching = None;
-            return Some(Some(maps.clone()));
+    /// The maps that a proposal begins with: `Some(None)` if there are none, `None` while some are being fetched.
+    fn base_maps(
+        &mut self,
+        now: Time,
+        inputs: &Inputs,
+        rules: &RuleSet,
+        todo: &mut Todo,
+    ) -> Option<Option<Arc<MapSet>>> {
+        let Some(base) = inputs.base else { return Some(None) };
+        let needed: Vec<u64> = inputs.healed.iter().map(|(side, _)| side.digest).chain([base.digest]).collect();
+        self.bases.retain(|digest, _| needed.contains(digest));
+        let known = |digest: u64| match &self.whole {
+            Some((own, maps)) if *own == digest => Some(maps),
+            _ => self.bases.get(&digest),
+        };
+        if let Some(missing) = needed.iter().find(|digest| known(**digest).is_none()) {
+            self.fetch(now, *missing, todo);
+            return None;
         }
-        let holders: Vec<HostId> = self
-            .reports()
-            .filter(|(_, beat)| beat.committed.is_some_and(|committed| committed.digest == base.digest))
-            .map(|(host, _)| *host)
-            .collect();
-        if self.fetching.as_ref().is_none_or(|fetching| fetching.digest != base.digest) {
-            let known = self.whole.iter().chain(&self.base).flat_map(|(_, set)| &set.maps).map(|(_, map)| map);
-            self.fetching = Some(Fetching::new(base.digest, known, now));
+        let healed = inputs.healed.iter().filter_map(|(side, rules)| Some((known(side.digest)?.clone(), *rules)));
+        let healed: Vec<_> = healed.collect();
+        let maps = known(base.digest).cloned()?;
+        self.fetching = None;
+        Some(Some(if healed.is_empty() { maps } else { Arc::new(healed_base(&maps, &healed, rules)) }))
+    }
+
+    /// Asks a member of the view for maps.
+    fn fetch(&mut self, now: Time, digest: u64, todo: &mut Todo) {
+        let has = |beat: &Heartbeat| beat.committed.is_some_and(|committed| committed.digest == digest);
+        let holders: Vec<HostId> = self.reports().filter(|(_, beat)| has(beat)).map(|(host, _)| *host).collect();
+        if self.fetching.as_ref().is_none_or(|fetching| fetching.digest != digest) {
+            let sets = self.whole.iter().map(|(_, maps)| maps).chain(self.bases.values());
+            self.fetching = Some(Fetching::new(digest, sets.flat_map(|set| &set.maps).map(|(_, map)| map), now));
         }
         let period = self.settings.period;
         let question = self.fetching.as_mut().and_then(|fetching| fetching.ask(now, period, &holders));
         if let Some(question) = question {
             self.send(Body::Fetch(question), todo);
         }
-        None
     }
 
     fn is_current(&self, id: u64) -> bool {
@@ -578,9 +697,11 @@ impl Cluster {
         {
             self.give_up(&proposal, todo);
         }
-        if self.stage == Stage::Released && self.may_claim(now, &proposal) {
+        if self.stage == Stage::Released && self.pending.is_none() && self.may_claim(now, &proposal) {
             let flags = self.handover.begin_with(self.settings.host, &proposal, &self.current, &self.peers);
-            self.commit(&proposal, proposal.maps.clone(), Some(proposal.result()), flags, todo);
+            self.given_up = 0;
+            let of = (proposal.epoch, proposal.id);
+            self.commit(of, proposal.maps.clone(), Some(proposal.result()), flags, todo);
             self.stage = Stage::Committing;
         }
     }
@@ -604,13 +725,13 @@ impl Cluster {
             return;
         }
         let all = vec![vec![0xff; crate::api::BITMAP]; maps.maps.len()];
-        self.commit(proposal, maps, None, all, todo);
+        self.commit((proposal.epoch, proposal.id), maps, None, all, todo);
         self.stage = Stage::Idling;
     }
 
     fn commit(
         &mut self,
-        proposal: &Proposal,
+        (epoch, proposal): (u64, u64),
         maps: Arc<MapSet>,
         whole: Option<Committed>,
         handover: Vec<Vec<u8>>,
@@ -618,15 +739,9 @@ impl Cluster {
     ) {
         self.commits += 1;
         let (number, digest) = (self.commits, whole.map_or(0, |committed| committed.digest));
+        let whole = whole.map(|committed| (committed, self.my_view()));
         self.pending = Some(Pending { number, maps: maps.clone(), whole });
-        todo.push(Action::Commit(Commit {
-            number,
-            epoch: proposal.epoch,
-            digest,
-            proposal: proposal.id,
-            maps,
-            handover,
-        }));
+        todo.push(Action::Commit(Commit { number, epoch, digest, proposal, maps, handover }));
     }
 
     fn release(&mut self) {
@@ -872,7 +987,7 @@ impl Cluster {
             draining: self.draining,
             disabled: self.disabled,
             holding: self.handover.holding(self.current.maps.len()),
-            connections: self.connections.clone(),
+            connections: self.met.clone().unwrap_or_default(),
         }
     }
 
@@ -900,7 +1015,7 @@ fn differs(a: &Heartbeat, b: &Heartbeat) -> bool {
         beat.echoes.iter().map(|echo| (echo.host, echo.incarnation, echo.counted)).collect::<Vec<_>>()
     };
     let said = |beat: &Heartbeat| Heartbeat { echoes: Vec::new(), connections: Vec::new(), ..beat.clone() };
-    heard(a) != heard(b) || said(a) != said(b)
+    heard(a) != heard(b) || said(a) != said(b) || a.connections.is_empty() != b.connections.is_empty()
 }
 
 /// Buckets of all maps whose owner differs.

@@ -38,6 +38,8 @@ pub enum Mutation {
     IgnoreCandidates,
     /// Buckets are claimed before those outside the view have heard of it.
     ClaimUntold,
+    /// Of two parts of the cluster that meet both go on with all rules until they have agreed.
+    BothSidesGoOn,
     /// Of two that miss each other in a view the one that came last is dropped instead of the highest.
     TieByArrival,
 }
@@ -62,6 +64,7 @@ impl Mutation {
         Mutation::ClaimAcrossRules,
         Mutation::IgnoreCandidates,
         Mutation::ClaimUntold,
+        Mutation::BothSidesGoOn,
         Mutation::TieByArrival,
     ];
 }

@@ -43,6 +43,8 @@ pub struct Peer {
     pub last: Arc<Heartbeat>,
     /// Since when it has a view without me.
     pub without_me: Option<Time>,
+    /// What it has committed was agreed on without me.
+    pub committed_without_me: bool,
     /// The newest of my heartbeats that it has echoed, while it counts me.
     pub echoed: Option<u64>,
     /// Those I hear, and me, that it echoes.
@@ -169,10 +171,13 @@ impl Peers {
             candidate.first = now;
         }
         if let Some(beat) = beat {
+            let without_me = !beat.view.is_empty() && !beat.view.contains(self.me);
+            if beat.committed != peer.last.committed {
+                peer.committed_without_me = without_me;
+            }
             (peer.beat, peer.heard) = (sequence, now);
             peer.last.clone_from(beat);
             peer.patience = peer.patience.max(now + self.silence);
-            let without_me = !beat.view.is_empty() && !beat.view.contains(self.me);
             peer.without_me = peer.without_me.or(Some(now)).filter(|_| without_me);
             if beat.hold_ms > 0 {
                 peer.patience = peer.patience.max(now + Time::from(beat.hold_ms) * MS);
@@ -223,6 +228,7 @@ impl Peers {
                 patience: now + self.silence,
                 held: 0,
                 without_me: None,
+                committed_without_me: !beat.view.is_empty() && !beat.view.contains(self.me),
                 last: beat.clone(),
                 echoed: None,
                 hears: HostSet::default(),

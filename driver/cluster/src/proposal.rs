@@ -4,9 +4,10 @@
 use crate::api::{RuleSet, Sharing};
 use crate::map::{BucketMap, Member, first_map, next_map, single_map};
 use crate::maps::{DEFAULT_KEY, MapSet};
-use crate::message::{Committed, HostId, MAX_RULES};
-use hashgate_tables::NOBODY;
+use crate::message::{Committed, HostId, HostSet, MAX_RULES};
+use hashgate_tables::{BUCKETS, NOBODY};
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// What a member says about itself that maps depend on.
@@ -26,8 +27,77 @@ pub struct Inputs {
     /// The view, the lowest host first.
     pub shares: Vec<Share>,
     pub base: Option<Committed>,
+    /// After a partition: the rules (bit = number, the default host after the last) whose base is another one.
+    pub healed: Vec<(Committed, u128)>,
     /// Digest of the rule set.
     pub rules: u64,
+}
+
+/// A part of the cluster that has worked by itself: what it has committed, and the sessions that it has opened since.
+#[derive(Clone, Debug)]
+pub struct Side {
+    pub committed: Committed,
+    /// Its members that are heard.
+    members: HostSet,
+    /// By rule, the default host last.
+    sessions: Vec<u64>,
+}
+
+impl Side {
+    /// Sides by what their members have committed: (host, committed, sessions by rule).
+    pub fn all<'r>(reports: impl Iterator<Item = (HostId, Committed, &'r [u32])>) -> Vec<Side> {
+        let mut sides: Vec<Side> = Vec::new();
+        for (host, committed, sessions) in reports {
+            let place = sides.iter().position(|side| side.committed == committed).unwrap_or_else(|| {
+                sides.push(Side { committed, members: HostSet::default(), sessions: Vec::new() });
+                sides.len() - 1
+            });
+            let side = &mut sides[place];
+            side.members.insert(host);
+            side.sessions.resize(side.sessions.len().max(sessions.len()), 0);
+            side.sessions.iter_mut().zip(sessions).for_each(|(sum, more)| *sum += u64::from(*more));
+        }
+        sides
+    }
+
+    /// The rules (of so many maps) that each side goes on with: the side with the most sessions, of equal ones that with the most members, then that with the
+    /// lowest.
+    pub fn winners(sides: &[Side], maps: usize) -> Vec<(Committed, u128)> {
+        let mut won: Vec<(Committed, u128)> = sides.iter().map(|side| (side.committed, 0)).collect();
+        for map in 0..maps {
+            let standing = |side: &Side| {
+                let sessions = side.sessions.get(map).copied().unwrap_or(0);
+                (sessions, side.members.len(), Reverse(side.members.iter().next()))
+            };
+            if let Some((place, _)) = sides.iter().enumerate().max_by_key(|(_, side)| standing(side)) {
+                won[place].1 |= 1 << map;
+            }
+        }
+        won
+    }
+}
+
+/// The maps of `base`, but for the rules of `healed`, whose maps come from there.
+pub fn healed_base(base: &MapSet, healed: &[(Arc<MapSet>, u128)], rules: &RuleSet) -> MapSet {
+    let keys = rules.rules.iter().map(|rule| rule.key).chain([DEFAULT_KEY]);
+    let find = |set: &MapSet, key: u64| set.maps.iter().find(|(old, _)| *old == key).map(|(_, map)| map.clone());
+    let maps = keys.enumerate().filter_map(|(number, key)| {
+        let winner = healed.iter().find(|(_, rules)| rules >> number & 1 == 1);
+        Some((key, winner.and_then(|(set, _)| find(set, key)).or_else(|| find(base, key))?))
+    });
+    MapSet { maps: maps.collect() }
+}
+
+/// `maps` without owners in the maps of these numbers.
+pub fn given_up(maps: &MapSet, numbers: u128) -> MapSet {
+    let maps = maps.maps.iter().enumerate().map(|(number, (key, map))| {
+        if numbers >> number & 1 == 0 {
+            return (*key, map.clone());
+        }
+        let nobody = BucketMap::from_parts(vec![NOBODY; BUCKETS], map.weights().clone());
+        (*key, Arc::new(nobody.expect("weights of a map")))
+    });
+    MapSet { maps: maps.collect() }
 }
 
 /// A proposal.
@@ -41,7 +111,7 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// `base`: the maps of `inputs.base`.
+    /// `base`: the maps of `inputs.base` and `inputs.healed` ([`healed_base`]).
     pub fn new(epoch: u64, inputs: Inputs, base: Option<&MapSet>, rules: &RuleSet) -> Proposal {
         let maps = Arc::new(maps(&inputs.shares, base, rules));
         let digest = maps.digest();
@@ -81,6 +151,11 @@ fn id(epoch: u64, inputs: &Inputs, digest: u64) -> u64 {
         sha.update(base.epoch.to_le_bytes());
         sha.update([base.view_size, base.lowest.get()]);
         sha.update(base.digest.to_le_bytes());
+    }
+    for (committed, rules) in &inputs.healed {
+        sha.update(committed.epoch.to_le_bytes());
+        sha.update(committed.digest.to_le_bytes());
+        sha.update(rules.to_le_bytes());
     }
     let digest = sha.finalize();
     u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes")).max(1)

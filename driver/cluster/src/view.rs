@@ -146,6 +146,8 @@ fn yields_to(now: Time, me: &Myself<'_>, hosts: HostSet, active: &[(HostId, &Pee
         let view = peer.last.view;
         let theirs = (view.len(), peer.last.committed, lowest(view));
         let without_me = !view.contains(me.host) && !view.is_empty();
+        // Two that have just met may yet become one view.
+        let without_me = without_me && peer.without_me.is_some_and(|since| now >= since + peers.silence / 2);
         let lacks_me = peer.lacks.get(&me.host).is_some_and(|since| now >= *since + peers.silence);
         let apart = !hosts.contains(*host) && (without_me || lacks_me);
         // It left me out for one that I cannot work with.

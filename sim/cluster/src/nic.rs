@@ -130,18 +130,37 @@ pub struct Nic {
     /// End of the lease; it is over once it has passed, and stays so until armed again.
     lease: Option<Time>,
     bindings: HashMap<u32, Binding>,
+    /// Sessions by number of map since the last whole maps.
+    opened: Vec<u32>,
 }
 
 impl Nic {
     /// A NIC after reset.
     pub fn new(me: u16, timeouts: Timeouts) -> Nic {
-        Nic { me, timeouts, maps: None, handover: Vec::new(), disabled: 0, lease: None, bindings: HashMap::new() }
+        Nic {
+            me,
+            timeouts,
+            maps: None,
+            handover: Vec::new(),
+            disabled: 0,
+            lease: None,
+            bindings: HashMap::new(),
+            opened: Vec::new(),
+        }
     }
 
     /// Switches to new maps and flags.
     pub fn commit(&mut self, commit: &Commit) {
         self.maps = Some(commit.maps.clone());
         self.handover.clone_from(&commit.handover);
+        if commit.digest != 0 {
+            self.opened = vec![0; commit.maps.maps.len()];
+        }
+    }
+
+    /// Sessions opened since the last whole maps were committed, by number of map.
+    pub fn opened(&self) -> Vec<u32> {
+        self.opened.clone()
     }
 
     /// What was committed last.
@@ -256,6 +275,7 @@ impl Nic {
         if made {
             let state = if packet.kind == Kind::Udp { Flow } else { HalfOpen };
             let expires = now + self.life(state);
+            self.opened.iter_mut().skip(number).take(1).for_each(|opened| *opened += 1);
             self.bindings.insert(packet.flow, Binding { state, rule: packet.rule, bucket: packet.bucket, expires });
         }
         Verdict::Mapped

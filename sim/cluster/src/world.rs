@@ -6,7 +6,7 @@
 //! what follows it waits; `Withdraw` overtakes everything. It goes on taking messages meanwhile.
 //!
 //! Two members *can hear each other* while neither direction has been cut by the network (links that are blocked, or
-//! loss) for nearly D; a host whose process does not run and whose NIC does (an announced restart) and a member, while the
+//! loss) for nearly D, and after that from two periods after the first message that came through; a host whose process does not run and whose NIC does (an announced restart) and a member, while the
 //! member knows of it. They are *connected* if that is so for them or for members of their views.
 
 use crate::claims::{Claims, bits};
@@ -20,7 +20,7 @@ use hashgate_cluster::api::{
     Action, Adopted, Command, Event, Exclusion, Log, RuleSet, Settings, Sharing, Status, Time,
 };
 use hashgate_cluster::maps::{DEFAULT_KEY, MapSet};
-use hashgate_cluster::message::{Body, Committed, HostSet, Message, Phase};
+use hashgate_cluster::message::{Body, Committed, Heartbeat, HostSet, Message, Phase};
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
@@ -36,6 +36,10 @@ const DRIFT_PPM: i64 = 4_900;
 const COMMIT: (Time, Time) = (50_000, 5 * MS);
 /// Members look at each other's claims and states so often.
 const LOOK: Time = 10 * MS;
+/// Drivers count sessions with every so many-th look.
+const LOOKS_A_COUNT: u64 = 20;
+/// Periods within which two that hear each other again know it, both.
+const MEET: Time = 2;
 /// T of invariant 3 in D.
 const QUIET: Time = 20;
 /// D that a scenario goes on when all are stable again: late messages and delayed hand-overs show in it.
@@ -247,6 +251,14 @@ struct Link {
     last_taken: Time,
     /// Messages have been lost since the last one that was taken.
     losing: bool,
+    /// After a cut the two need a little time to know that they hear each other.
+    new_until: Time,
+}
+
+impl Link {
+    fn is_cut(&self, now: Time, silence: Time) -> bool {
+        self.losing && now > self.last_taken + silence * 9 / 10
+    }
 }
 
 /// A proposal as heartbeats tell of it.
@@ -278,6 +290,7 @@ pub struct World {
     sets: HashMap<u64, Arc<MapSet>>,
     compared: Option<u64>,
     quiet_since: Time,
+    looks: u64,
     stable: bool,
     staged: Option<Arc<RuleSet>>,
     rules: Arc<RuleSet>,
@@ -339,6 +352,7 @@ impl World {
             sets: HashMap::new(),
             compared: None,
             quiet_since: scenario.disturbed_until(),
+            looks: 0,
             stable: false,
             staged: None,
             rules: scenario.rules.clone(),
@@ -530,6 +544,15 @@ impl World {
                 self.client_answered(client, packet, taken | more_taken, mapped | more_mapped);
             }
             Ev::Look => {
+                if self.looks.is_multiple_of(LOOKS_A_COUNT) {
+                    for host in 0..self.hosts.len() {
+                        let sessions = self.hosts[host].nic.opened();
+                        if self.now >= self.hosts[host].paused_until {
+                            self.step(host, Event::Connections(sessions));
+                        }
+                    }
+                }
+                self.looks += 1;
                 self.look();
                 self.at(self.now + LOOK, Ev::Look);
             }
@@ -862,7 +885,7 @@ impl World {
         self.nonsense.remember(&message, &mut self.network_rng);
         if let Body::Heartbeat(beat) = &message.body {
             self.hosts[from].view = beat.view.0;
-            self.tell(beat.proposal, beat.epoch, beat.committed);
+            self.tell(&beat.clone());
         }
         let message = match self.options.wire {
             None => Some(message),
@@ -873,6 +896,7 @@ impl World {
             return;
         };
         let network = self.scenario.network;
+        let (silence, period) = (self.scenario.silence(), self.scenario.period);
         for to in (0..self.hosts.len()).filter(|to| *to != from) {
             let lost = self.network_rng.random_range(0..1000) < self.loss;
             let now = self.now;
@@ -880,6 +904,9 @@ impl World {
             if lost || now < link.blocked_until {
                 link.losing = true;
                 continue;
+            }
+            if link.is_cut(now, silence) {
+                link.new_until = now + MEET * period;
             }
             (link.losing, link.last_taken) = (false, now);
             if self.hosts[to].process.is_none() {
@@ -897,13 +924,13 @@ impl World {
     }
 
     /// What heartbeats say about a proposal's base: the greatest that was committed before it.
-    fn tell(&mut self, proposal: u64, epoch: u64, committed: Option<Committed>) {
-        if proposal == 0 {
+    fn tell(&mut self, beat: &Heartbeat) {
+        if beat.proposal == 0 {
             return;
         }
-        let told = self.told.entry(proposal).or_insert(Told { base: None, healed: false });
-        if let Some(committed) = committed.filter(|committed| committed.epoch < epoch) {
-            told.healed |= told.base.is_some_and(|base| base.epoch == committed.epoch && base != committed);
+        let told = self.told.entry(beat.proposal).or_insert(Told { base: None, healed: false });
+        told.healed |= !beat.connections.is_empty();
+        if let Some(committed) = beat.committed.filter(|committed| committed.epoch < beat.epoch) {
             told.base = told.base.max(Some(committed));
         }
     }
@@ -1023,7 +1050,7 @@ impl World {
     /// Whether nothing has got from one to the other for nearly D because of the network.
     fn cut(&self, from: usize, to: usize) -> bool {
         let link = &self.links[from * self.hosts.len() + to];
-        link.losing && self.now > link.last_taken + self.scenario.silence() * 9 / 10
+        link.is_cut(self.now, self.scenario.silence()) || self.now < link.new_until
     }
 
     fn was_cut(&self, host: usize) -> bool {
