@@ -266,13 +266,8 @@ pub struct Commit {
 pub enum Log {
     /// A peer is heard for the first time.
     PeerHeard(HostId),
-    /// A peer has been silent for D, or its leave was announced.
-    PeerLost {
-        /// Who.
-        host: HostId,
-        /// It said so.
-        announced: bool,
-    },
+    /// A peer has been silent for D.
+    PeerLost(HostId),
     /// A peer is left out.
     PeerExcluded {
         /// Who.
@@ -314,8 +309,13 @@ pub enum Log {
     },
     /// The lease has ended.
     LeaseExpired,
-    /// No quorum.
-    NoQuorum,
+    /// A rule set was not staged: it is not sound ([`RuleSet::is_good`]), or another one is being activated.
+    StageRefused {
+        /// Its digest.
+        digest: u64,
+    },
+    /// The view is smaller than the quorum: it serves nobody.
+    NoQuorum(HostSet),
 }
 
 /// Why somebody is left out.

@@ -59,6 +59,8 @@ struct Pending {
 pub struct Cluster {
     settings: Settings,
     started: Time,
+    /// Since when I have not slept so long that somebody may have started, listened and heard nothing of me.
+    awake: Time,
     peers: Peers,
     lease: Lease,
     /// The view with me, and since when I am left out.
@@ -143,6 +145,7 @@ impl Cluster {
         };
         let cluster = Cluster {
             started: now,
+            awake: now,
             peers: Peers::new(&settings),
             lease: Lease::new(&settings, committed.is_some()),
             view: BTreeMap::new(),
@@ -193,6 +196,9 @@ impl Cluster {
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut todo = Todo::default();
         let late = now > self.wake + self.settings.silence() / 4;
+        if now > self.wake + self.settings.silence() / 2 && !mutated(Mutation::ClaimAfterSleep) {
+            self.awake = now;
+        }
         self.watch_lease(now, &mut todo);
         self.take(now, event, &mut todo);
         self.peers.expire(now, late, &mut todo.log);
@@ -352,15 +358,15 @@ impl Cluster {
             Command::DisableRules(rules) => self.disabled |= rules & ALL_RULES,
             Command::Capacity(percent) => self.capacity = percent.min(1000),
             Command::Stage(rules) => {
-                if rules.is_good() {
+                if !rules.is_good() || self.is_activating() {
+                    todo.log.push(Log::StageRefused { digest: rules.digest });
+                } else {
                     (self.staged, self.activate) = (Some(rules), false);
                 }
             }
             Command::Activate => self.activate = self.staged.is_some(),
             Command::AbortStage => {
-                // Not any more if others may have agreed with me on it.
-                let proposed = self.proposal.as_ref().map(|proposal| proposal.inputs.rules);
-                if self.staged.as_ref().is_some_and(|staged| Some(staged.digest) != proposed) {
+                if !self.is_activating() {
                     (self.staged, self.activate) = (None, false);
                 }
             }
@@ -372,6 +378,12 @@ impl Cluster {
         if (self.stopped || self.suspended) && self.lease.end() {
             todo.push(Action::Withdraw);
         }
+    }
+
+    /// Others may have agreed with me on the staged rules: it is too late for others, or none.
+    fn is_activating(&self) -> bool {
+        let proposed = self.proposal.as_ref().map(|proposal| proposal.inputs.rules);
+        self.staged.as_ref().is_some_and(|staged| Some(staged.digest) == proposed)
     }
 
     // ---- what follows ---------------------------------------------------------------------------------------------------
@@ -532,6 +544,9 @@ impl Cluster {
         self.peers.formers.retain(|host, _| !view.contains_key(host));
         self.view = view;
         todo.log.push(Log::View(self.my_view()));
+        if self.taking_part && !self.has_quorum() {
+            todo.log.push(Log::NoQuorum(self.my_view()));
+        }
     }
 
     /// I am in no view: I take no traffic.
@@ -761,7 +776,8 @@ impl Cluster {
         let lease = self.lease_deadline().is_some_and(|deadline| deadline > now);
         let known = self.undecided_until() <= now || mutated(Mutation::IgnoreCandidates);
         let told = self.outsiders_know(now) || mutated(Mutation::ClaimUntold);
-        known && told && released && fresh && ended && alone && lease && self.has_quorum()
+        let listened = now >= self.awake + self.settings.silence() || mutated(Mutation::NoListening);
+        listened && known && told && released && fresh && ended && alone && lease && self.has_quorum()
     }
 
     /// Until when somebody who is heard, and does not count yet, may turn out to claim. Not for longer than so after the proposal: who replays old starts
@@ -970,11 +986,7 @@ impl Cluster {
             tolerance: self.settings.tolerance,
             hold_ms: self.hold_ms,
             echoes: self.peers.echoes(now),
-            view: if matches!(phase, Phase::Listening | Phase::Excluded | Phase::Suspended) {
-                HostSet::default()
-            } else {
-                self.my_view()
-            },
+            view: self.my_view(),
             committed: self.committed,
             proposal: proposal.map_or(0, |proposal| proposal.id),
             epoch: proposal.map_or(0, |proposal| proposal.epoch),
@@ -1001,7 +1013,9 @@ impl Cluster {
         let news = self.last_beat.map(|last| last + self.settings.period / AT_ONCE).filter(|at| *at > now);
         let fetch = self.fetching.as_ref().map(|fetching| fetching.again_at);
         let waits = self.stage == Stage::Released;
-        let claims = waits.then(|| [self.former_claims_end(), self.undecided_until()]).into_iter().flatten();
+        let claims =
+            waits.then(|| [self.former_claims_end(), self.undecided_until(), self.awake + self.settings.silence()]);
+        let claims = claims.into_iter().flatten();
         let claims = claims.filter(|at| *at > now).min();
         let times = [Some(self.next_beat), listened, news, fetch, claims, self.peers.deadline(), self.lease.armed];
         // What has passed was looked at in this step.

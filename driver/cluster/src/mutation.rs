@@ -40,6 +40,8 @@ pub enum Mutation {
     ClaimUntold,
     /// Of two parts of the cluster that meet both go on with all rules until they have agreed.
     BothSidesGoOn,
+    /// Who has slept does not listen before it claims.
+    ClaimAfterSleep,
     /// Of two that miss each other in a view the one that came last is dropped instead of the highest.
     TieByArrival,
 }
@@ -65,6 +67,7 @@ impl Mutation {
         Mutation::IgnoreCandidates,
         Mutation::ClaimUntold,
         Mutation::BothSidesGoOn,
+        Mutation::ClaimAfterSleep,
         Mutation::TieByArrival,
     ];
 }

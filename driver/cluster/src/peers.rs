@@ -252,7 +252,7 @@ impl Peers {
         }
         let gone: Vec<HostId> =
             self.members.iter().filter(|(_, peer)| now >= peer.patience).map(|(host, _)| *host).collect();
-        gone.into_iter().for_each(|host| self.remove(now, host, false, log));
+        gone.into_iter().for_each(|host| self.remove(now, host, log));
         let silence = self.silence;
         self.candidates.retain(|_, candidate| now < candidate.heard + silence);
         // Long after its claims have ended, and after everybody has heard of it.
@@ -261,22 +261,22 @@ impl Peers {
         self.duplicate = self.duplicate.filter(|heard| now < heard + silence);
     }
 
-    /// A host does not count any more. `announced`: it takes no traffic since it said so.
-    pub fn remove(&mut self, now: Time, host: HostId, announced: bool, log: &mut Vec<Log>) {
+    /// A host does not count any more: it is silent.
+    fn remove(&mut self, now: Time, host: HostId, log: &mut Vec<Log>) {
         if !self.members.contains_key(&host) {
             return;
         }
-        self.note_former(now, host, announced);
+        self.note_former(now, host, false);
         self.members.remove(&host);
         self.note_echoes(now, None);
-        log.push(Log::PeerLost { host, announced });
+        log.push(Log::PeerLost(host));
         let flaps = self.flaps.entry(host).or_default();
         if now >= flaps.first + FLAP_WINDOW {
             (flaps.first, flaps.count) = (now, 0);
         }
         flaps.last = now;
         flaps.count = flaps.count.saturating_add(1);
-        if flaps.count >= FLAPS && !announced {
+        if flaps.count >= FLAPS {
             flaps.down_until = now + (HOLD_DOWN << flaps.doublings.min(6)).min(LONGEST_HOLD_DOWN);
             flaps.doublings = flaps.doublings.saturating_add(1);
         }

@@ -173,7 +173,7 @@ pub fn crashes(plan: &Plan, period: Time) -> (Spread, Spread) {
                     world.run_until(world.now() + period / 4);
                     for (time, by, log) in world.take_logs() {
                         match log {
-                            Log::PeerLost { host: lost, .. } if lost == host(victim) => {
+                            Log::PeerLost(lost) if lost == host(victim) => {
                                 last_lost.entry(by).or_insert(time);
                             }
                             Log::Committed { epoch: now, .. } if now > epoch => {

@@ -1057,16 +1057,20 @@ impl World {
         (0..self.hosts.len()).any(|other| other != host && (self.cut(host, other) || self.cut(other, host)))
     }
 
-    /// A host whose process does not run is heard by nobody: it counts for those that know of it.
+    /// A host whose process does not run, or has just started, is not heard: it counts for those that know of it.
     fn hear_each_other(&self, a: usize, b: usize) -> bool {
         let knows = |a: usize, b: usize| {
             let process = self.hosts[a].process.as_ref();
             process.is_some_and(|process| process.cluster.status().heard.contains(host_id(b as u8 + 1)))
         };
-        match (&self.hosts[a].process, &self.hosts[b].process) {
+        let speaks = |host: usize| {
+            let process = self.hosts[host].process.as_ref();
+            process.is_some_and(|process| process.cluster.status().phase != Phase::Listening)
+        };
+        match (speaks(a), speaks(b)) {
             _ if a == b => true,
-            (Some(_), None) => knows(a, b),
-            (None, Some(_)) => knows(b, a),
+            (true, false) => knows(a, b),
+            (false, true) => knows(b, a),
             _ => !self.cut(a, b) && !self.cut(b, a),
         }
     }
