@@ -3,6 +3,7 @@
 
 mod basics;
 mod faults;
+mod healing;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod net;
