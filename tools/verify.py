@@ -126,6 +126,8 @@ def test_steps() -> list[Step]:
         # Served to the host path, by one of the tests.
         Step("lbsim", ["cargo", "build", "--locked", "--release", "-p", "lbsim"], ("rust build",)),
         Step("rust tests", [*runner, *cargo], ("rust build", "lbsim"), count_rust, r"(?:test result|Summary)(.*)"),
+        Step("protocol mutants", ["cargo", "test", "--locked", "--release", "-p", "hashgate-cluster-sim", "--features",
+                                  "mutants", "--test", "mutants"], ("rust build",), count_rust, r"test result(.*)"),
         clippy_step(("rust build",)),
         Step("synthesis", [python, "hw/synth/run.py"], note=r"^summary: (.*)$"),
         Step("synthesis host", [python, "hw/synth/run.py", "--top", "host_interface"], note=r"^summary: (.*)$"),

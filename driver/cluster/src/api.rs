@@ -178,7 +178,7 @@ pub enum Event {
         /// By rule.
         rules: Vec<Vec<u8>>,
     },
-    /// Sessions opened by rule since the last convergence; given from time to time.
+    /// Sessions opened since the maps of the last proposal were committed, by number of map; given from time to time (each second is enough).
     Connections(Vec<u32>),
     /// A person or a program wants something.
     Command(Command),

@@ -327,10 +327,10 @@ impl Explored {
             (link.losing, link.last_taken) = (false, tick);
             self.step(state, to, Event::Message((*flight.message).clone()));
         }
-        for number in 0..count {
+        for (number, paused) in paused.into_iter().enumerate() {
             let now = self.local(number, tick);
             let member = &state.members[number];
-            if !paused[number] && member.cluster.as_ref().is_some_and(|cluster| cluster.deadline() <= now + TICK / 2) {
+            if !paused && member.cluster.as_ref().is_some_and(|cluster| cluster.deadline() <= now + TICK / 2) {
                 self.step(state, number, Event::Tick);
             }
         }

@@ -4,6 +4,4 @@
 mod basics;
 mod faults;
 mod healing;
-#[cfg(feature = "mutants")]
-mod mutants;
 mod net;
