@@ -132,6 +132,7 @@ def test_steps() -> list[Step]:
         Step("synthesis", [python, "hw/synth/run.py"], note=r"^summary: (.*)$"),
         Step("synthesis host", [python, "hw/synth/run.py", "--top", "host_interface"], note=r"^summary: (.*)$"),
         Step("formal", [python, "hw/formal/run.py"], note=r"^summary: (.*)$"),
+        Step("fuzz", ["tools/fuzz/run.py"], note=r"^summary: (.*)$"),
         Step("mutants", [python, "tools/mutants/run.py"], ("rust build",), note=r"^summary: (.*)$"),
         Step("vfio guest", ["tools/guest/run.py"], ("rust build",), note=r"^summary: (.*)$"),
     ]

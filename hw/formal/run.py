@@ -114,7 +114,7 @@ PROOFS = [
     Proof("stash", "no write to a full stash", "stash_formal",
           ["generated/hashgate_defs_pkg.sv", "binding/binding_pkg.sv", "binding/binding_stash.sv"], "prove", 5, 5, ["stash_formal.sv"], NARROW),
     Proof("table", "one key against its model: all operations", "table_formal", TABLE, "bmc",
-          17, 21, TABLE_OWN, TABLE_CHANGES),
+          17, 18, TABLE_OWN, TABLE_CHANGES),
     Proof("table_seen", "the same does happen", "table_formal", TABLE, "cover",
           20, 20, TABLE_OWN, TABLE_CHANGES),
     Proof("table_moves", "one key against its model: moves, removals", "table_formal", TABLE, "bmc",

@@ -206,9 +206,12 @@ impl Lender {
     /// Handles some requests of the controller, and lets one come or go; gives whether there was anything.
     pub fn work(&mut self, stats: &mut ControlStats) -> bool {
         let closed = self.controller.as_ref().is_some_and(Controller::is_closed);
-        // One that has closed says no more; what it posted before still counts.
+        // One that has closed says no more; what it posted before still counts. A request for counters is answered by the host path before the next request.
         let mut handled = 0;
-        while handled < if closed { LEFT } else { REQUESTS } && self.work_once(stats) {
+        while handled < if closed { LEFT } else { REQUESTS }
+            && (closed || self.stats_wanted.is_none())
+            && self.work_once(stats)
+        {
             handled += 1;
         }
         if closed && self.controller.is_some() {

@@ -227,7 +227,7 @@ impl TableMover {
         let mut hasher = crc32fast::Hasher::new();
         for n in 0..count {
             let word = match words {
-                // What is in the buffer could have changed; what is wanted is in the table cannot.
+                // Of the caller's words: those in the buffer could have been changed since.
                 Words::Load(words) => words[at + n],
                 Words::Dump(words, _) | Words::Walk(words, _) => {
                     words[at + n] = self.ring.memory.read32(buffer + 4 * n);

@@ -111,9 +111,7 @@ impl World {
 
     /// Until nothing is inside.
     fn settle(&mut self) -> Result<()> {
-        while !self.device.nic().is_idle() {
-            self.turn(false)?;
-        }
+        self.until(false, "emptying the NIC", |world| Ok(world.device.nic().is_idle()))?;
         self.turn(false)
     }
 
