@@ -425,6 +425,9 @@ impl Cluster {
             let mut sessions = self.connections.clone();
             sessions.resize(maps, 0);
             self.met = Some(sessions);
+            // Their connections are none of mine: they are not to be refused here.
+            let flags = self.handover.flag_all(self.current.maps.len());
+            todo.push(Action::Handover(flags));
         }
         let (Some(met), Some(committed)) = (&self.met, self.committed) else { return };
         if self.lease.armed.is_none() || self.pending.is_some() || mutated(Mutation::BothSidesGoOn) {
@@ -894,6 +897,9 @@ impl Cluster {
     }
 
     fn update_flags(&mut self, todo: &mut Todo) {
+        if self.met.is_some() {
+            return;
+        }
         let Some(proposal) = self.proposal.as_ref().filter(|_| self.stage == Stage::Done) else { return };
         let changes = self.handover.changes(self.settings.host, proposal, &self.current, &self.peers);
         if !changes.is_empty() {

@@ -107,6 +107,14 @@ impl Handover {
         flags.collect()
     }
 
+    /// Others than the members of the proposal hold bindings: every bucket is flagged. Gives what the NIC has to be told.
+    pub fn flag_all(&mut self, maps: usize) -> Vec<(u8, Vec<u8>)> {
+        self.flags = vec![vec![0xff; BITMAP]; maps];
+        // The next look finds whatever holds then.
+        self.looked = u64::MAX;
+        self.flags.iter().enumerate().map(|(number, flags)| (number as u8, flags.clone())).collect()
+    }
+
     /// Flags for the commit of a proposal.
     pub fn begin_with(&mut self, me: HostId, proposal: &Proposal, before: &MapSet, peers: &Peers) -> Vec<Vec<u8>> {
         self.flags = self.flags(me, proposal, before, peers);

@@ -8,7 +8,7 @@
 //! deviation at every tick of a window, and every combination of up to so many (delay-bounded scheduling). Times
 //! within a tick are therefore not told apart; that is what the simulator is for.
 //!
-//! Two members *can hear each other* unless a direction between them has been cut for D. What both claim when a cut ends they may have claimed before,
+//! Two members *can hear each other* unless a direction between them has been cut for D, and after that from two periods after the first message. What both claim when a cut ends they may have claimed before,
 //! each for itself; from then on one of them has [`MEETING`] ticks to give it up, and nothing that both claim may be added.
 //!
 //! Host ids break ties and decide which buckets go where, so members are not interchangeable, and there is no symmetry
@@ -32,6 +32,8 @@ const TOLERANCE: u8 = 5;
 const TICK: Time = PERIOD / 2;
 /// D in ticks.
 const SILENCE: u16 = 2 * TOLERANCE as u16;
+/// Ticks within which two that hear each other again know it, both: two periods.
+const MEET: u16 = 4;
 /// Ticks within which one of two sides that meet has to give up what both claim.
 const MEETING: u16 = SILENCE;
 /// Ticks that a cut or a pause lasts: longer than D, or shorter than the lease.
@@ -131,6 +133,14 @@ struct Link {
     cut_until: u16,
     last_taken: u16,
     losing: bool,
+    /// After a cut the two need a little time to know that they hear each other.
+    new_until: u16,
+}
+
+impl Link {
+    fn is_cut(&self, tick: u16) -> bool {
+        self.losing && tick >= self.last_taken + SILENCE
+    }
 }
 
 /// A cluster at a tick.
@@ -324,6 +334,9 @@ impl Explored {
         for flight in now {
             let to = usize::from(flight.to);
             let link = &mut state.links[usize::from(flight.from) * count + to];
+            if link.is_cut(tick) {
+                link.new_until = tick + MEET;
+            }
             (link.losing, link.last_taken) = (false, tick);
             self.step(state, to, Event::Message((*flight.message).clone()));
         }
@@ -360,7 +373,7 @@ impl Explored {
         let count = state.members.len();
         let cut = |from: usize, to: usize| {
             let link = &state.links[from * count + to];
-            link.losing && state.tick >= link.last_taken + SILENCE
+            link.is_cut(state.tick) || state.tick < link.new_until
         };
         let hear = |a: usize, b: usize| a == b || !cut(a, b) && !cut(b, a);
         let around = |number: usize| {
