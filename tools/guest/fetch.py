@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gets QEMU, a kernel with its VFIO modules, and busybox, all from Debian, into `.tools/guest`, once.
+"""Gets QEMU, a kernel with its modules for VFIO and TAP devices, and busybox, all from Debian, into `.tools/guest`, once.
 
 Nothing is installed and no rights are needed: apt-get downloads into a folder of its own, the packages are unpacked
 there, and QEMU is started through the dynamic linker that came with it. About 80 MB are downloaded, 250 MB kept. A QEMU on
@@ -21,7 +21,8 @@ SUITE = "forky"
 QEMU_NEEDED = (10, 1)
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # In the order in which they must be loaded. Newer kernels have no vfio_virqfd, and Debian's have no iommufd so far.
-MODULES = ["irqbypass", "iommufd", "vfio", "vfio_virqfd", "vfio_iommu_type1", "vfio-pci-core", "vfio-pci"]
+MODULES = ["irqbypass", "iommufd", "vfio", "vfio_virqfd", "vfio_iommu_type1", "vfio-pci-core", "vfio-pci",
+           "tun"]
 NEEDED_MODULES = {"vfio", "vfio_iommu_type1", "vfio-pci-core", "vfio-pci"}
 FETCH_SECONDS = 300
 
@@ -139,10 +140,17 @@ def unpack_kernel(packages: list[Path], folder: Path) -> None:
         raise CannotFetch(f"the kernel of Debian {SUITE} has no {', '.join(sorted(missing))}")
 
 
-def download(folder: Path, with_qemu: bool) -> None:
-    """Fills the folder; it is complete when its file `stamp` is there."""
+def is_complete(folder: Path) -> bool:
+    """Whether everything was fetched, with the modules that are wanted now."""
+    stamp = folder / "stamp"
+    return stamp.exists() and stamp.read_text().splitlines()[1:] == [" ".join(MODULES)]
+
+
+def download(target: Path, with_qemu: bool) -> None:
+    """Fills the folder; what was there before stays until all is there."""
     what = f"{'QEMU, ' if with_qemu else ''}a kernel and busybox"
     print(f"guest: downloading {what} of Debian {SUITE} into .tools/guest (once)", flush=True)
+    folder = target.with_suffix(".new")
     shutil.rmtree(folder, ignore_errors=True)
     apt = Apt(folder / "apt")
     root = folder / "root"
@@ -158,7 +166,9 @@ def download(folder: Path, with_qemu: bool) -> None:
     for package in sorted(packages):
         run(["dpkg-deb", "--extract", str(package), str(root)])
     shutil.rmtree(folder / "apt")
-    (folder / "stamp").write_text(f"{' '.join(kernel)}\n")
+    (folder / "stamp").write_text(f"{' '.join(kernel)}\n{' '.join(MODULES)}\n")
+    shutil.rmtree(target, ignore_errors=True)
+    folder.rename(target)
 
 
 def unpacked_qemu(root: Path) -> list[str]:
@@ -177,8 +187,7 @@ def fetch(folder: Path) -> Parts:
     root = folder / "fetched" / "root"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        complete = (folder / "fetched" / "stamp").exists()
-        if not complete or (own and not (root / "usr/bin/qemu-system-x86_64").exists()):
+        if not is_complete(folder / "fetched") or (own and not (root / "usr/bin/qemu-system-x86_64").exists()):
             download(folder / "fetched", own)
     qemu = unpacked_qemu(root) if own else system
     version = qemu_version(qemu)

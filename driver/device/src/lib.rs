@@ -128,6 +128,12 @@ pub enum DeviceError {
 
 /// A PCI device that a driver owns.
 pub trait PciDevice: Send + Sync {
+    /// Tells devices of this process apart: a number that no other device has while this one lives. By it a second driver of this process is refused, so
+    /// backends whose handles can be cloned give that of what the clones share.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).cast::<()>().addr()
+    }
+
     /// Reads the configuration space; the value is zero-extended.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ const BUSY_ROUNDS: u32 = 16;
 const SPIN: Duration = Duration::from_micros(20);
 /// Time between two looks at the NIC's own state, the only register reads while all is well.
 const CHECK: Duration = Duration::from_secs(1);
+/// An interrupt that has not come so long after its frames is lost.
+const LATE: Duration = Duration::from_millis(500);
 /// Failures of a ring in a row before it counts as hopeless.
 const FAILURES: u32 = 8;
 /// Before the first restart of a ring; each further one takes twice as long as the one before.
@@ -152,6 +154,8 @@ struct Slot<R> {
     interrupt: Arc<dyn Interrupt>,
     /// The NIC will ask for the interrupt; asking disarms.
     armed: bool,
+    /// Since when there were frames without the interrupt, which may be late: on its way when a sleep ended, or behind other things in a busy machine.
+    overdue: Option<Instant>,
     /// The ring does not run until it is started again then.
     restart_at: Option<Instant>,
     failures: u32,
@@ -162,7 +166,7 @@ impl<R: Restart> Slot<R> {
     fn new(ring: R, number: usize) -> Result<Slot<R>, PathError> {
         let interrupt = ring.interrupt().filter(|interrupt| interrupt.fd().is_some()).ok_or(PathError::NoInterrupts)?;
         let well_since = Instant::now();
-        Ok(Slot { ring, number, interrupt, armed: false, restart_at: None, failures: 0, well_since })
+        Ok(Slot { ring, number, interrupt, armed: false, overdue: None, restart_at: None, failures: 0, well_since })
     }
 
     fn is_up(&self) -> bool {
@@ -196,7 +200,8 @@ impl<R: Restart> Slot<R> {
     fn start(&mut self, stats: &mut Stats, log: &Log) -> Result<(), PathError> {
         match self.ring.restart() {
             Ok(()) => {
-                (self.restart_at, self.armed, self.well_since) = (None, false, Instant::now());
+                (self.restart_at, self.armed, self.overdue) = (None, false, None);
+                self.well_since = Instant::now();
                 stats.rings.restarts += 1;
                 Ok(())
             }
@@ -387,7 +392,7 @@ impl HostPath {
                     any = true;
                     // Nothing has woken us, although the ring was armed.
                     if slot.armed && *timed_out {
-                        stats.lost_interrupts += 1;
+                        slot.overdue.get_or_insert_with(Instant::now);
                         slot.armed = false;
                     }
                 }
@@ -502,7 +507,7 @@ impl HostPath {
         drop(fds);
         for (slot, _) in self.rx.iter_mut().zip(&ready).filter(|(_, ready)| **ready) {
             slot.interrupt.take();
-            slot.armed = false;
+            (slot.armed, slot.overdue) = (false, None);
         }
         if ready[vectors - 2] {
             self.tx.interrupt.take();
@@ -554,6 +559,10 @@ impl HostPath {
         self.next_check = Instant::now() + CHECK;
         if let Ok(mac) = self.tap.mac() {
             self.mac = mac;
+        }
+        for slot in self.rx.iter_mut().filter(|slot| slot.overdue.is_some_and(|since| since.elapsed() >= LATE)) {
+            slot.overdue = None;
+            self.stats.lost_interrupts += 1;
         }
         let running = self.host.running()?;
         let rx = self.rx.iter().filter(|slot| slot.is_up()).map(|slot| slot.number);

@@ -101,7 +101,7 @@ pub struct Stats {
     pub rings: RingTrouble,
     /// Resets of the host side or of the whole NIC by somebody else.
     pub resets_seen: u64,
-    /// Times that a ring had frames although its interrupt did not come.
+    /// Times that a ring had frames and its interrupt did not come within half a second.
     pub lost_interrupts: u64,
     /// Times that there was nothing to do, so that the process slept.
     pub sleeps: u64,

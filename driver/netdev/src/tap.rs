@@ -50,6 +50,14 @@ impl Tap {
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Takes the interface up.
+    ///
+    /// # Errors
+    /// Those of the operating system; it needs CAP_NET_ADMIN.
+    pub fn set_up(&self) -> io::Result<()> {
+        self.device.enabled(true)
+    }
+
     /// MAC address of the interface, as it is now.
     ///
     /// # Errors

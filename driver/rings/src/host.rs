@@ -34,9 +34,9 @@ struct Claim(usize);
 
 impl Claim {
     fn new(device: &Arc<dyn PciDevice>) -> Result<Claim, DeviceError> {
-        let address = Arc::as_ptr(device).cast::<()>() as usize;
-        let free = lock(&CLAIMED).insert(address);
-        if free { Ok(Claim(address)) } else { Err(DeviceError::Busy { device: "the device".into() }) }
+        let identity = device.identity();
+        let free = lock(&CLAIMED).insert(identity);
+        if free { Ok(Claim(identity)) } else { Err(DeviceError::Busy { device: "the NIC of this process".into() }) }
     }
 }
 

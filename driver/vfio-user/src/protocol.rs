@@ -74,8 +74,12 @@ pub mod irq {
 
 /// Unmap everything.
 pub const UNMAP_ALL: u32 = 2;
+/// Memory that the device may read.
+pub const MAP_READ: u32 = 1;
+/// Memory that the device may write.
+pub const MAP_WRITE: u32 = 2;
 /// Memory that the device may read and write.
-pub const MAP_RW: u32 = 1 | 2;
+pub const MAP_RW: u32 = MAP_READ | MAP_WRITE;
 
 /// Most mappings of memory that a server of this project takes from one client: half of what the kernel gives a process.
 pub const MAX_MAPPINGS: usize = 32768;

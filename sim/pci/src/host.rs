@@ -31,6 +31,8 @@ pub struct DmaFault {
 pub enum FaultReason {
     /// Some of it is not mapped.
     NotMapped,
+    /// Some of it is mapped for the other kind of access only.
+    Protected,
     /// The command register has bus mastering off, or the device is gone.
     NoBusMaster,
 }
@@ -47,9 +49,28 @@ pub struct FaultLog {
 /// Gets the messages of one vector.
 pub type Sink = Box<dyn Fn() + Send + Sync>;
 
+/// What the function may do with memory that is mapped for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protection {
+    /// It may read it.
+    pub read: bool,
+    /// It may write it.
+    pub write: bool,
+}
+
+impl Protection {
+    /// It may do both.
+    pub const READ_WRITE: Protection = Protection { read: true, write: true };
+
+    fn allows(self, write: bool) -> bool {
+        if write { self.write } else { self.read }
+    }
+}
+
 struct Mapping {
     bytes: u64,
     memory: Arc<DmaMemory>,
+    protection: Protection,
 }
 
 struct State {
@@ -146,11 +167,11 @@ impl Host {
         }
     }
 
-    /// Maps memory for the function.
+    /// Maps memory for the function, which may do with it what `protection` says.
     ///
     /// # Errors
     /// [`DeviceError::DmaMap`] as of [`check_dma`], or if some of it is mapped already.
-    pub fn map(&self, iova: u64, memory: Arc<DmaMemory>) -> Result<(), DeviceError> {
+    pub fn map(&self, iova: u64, memory: Arc<DmaMemory>, protection: Protection) -> Result<(), DeviceError> {
         let bytes = memory.size();
         check_dma(iova, bytes)?;
         let mut state = self.state();
@@ -159,7 +180,7 @@ impl Host {
         if before.is_some_and(|(first, mapping)| first + mapping.bytes > iova) {
             return Err(DeviceError::DmaMap { iova, bytes, reason: "mapped already" });
         }
-        state.mappings.insert(iova, Mapping { bytes: bytes as u64, memory });
+        state.mappings.insert(iova, Mapping { bytes: bytes as u64, memory, protection });
         Ok(())
     }
 
@@ -284,8 +305,15 @@ impl State {
         let reason = if self.removed || !self.config.bus_master() {
             Some(FaultReason::NoBusMaster)
         } else {
-            let covered = self.parts(fault.address, fault.bytes, |_, _, _, _| ());
-            (covered != fault.bytes).then_some(FaultReason::NotMapped)
+            let mut allowed = true;
+            let covered = self.parts(fault.address, fault.bytes, |mapping, _, _, _| {
+                allowed &= mapping.protection.allows(fault.write);
+            });
+            match allowed {
+                _ if covered != fault.bytes => Some(FaultReason::NotMapped),
+                true => None,
+                false => Some(FaultReason::Protected),
+            }
         };
         if let Some(reason) = reason {
             self.fault_count += 1;
@@ -294,12 +322,12 @@ impl State {
             }
             return Err(BusError);
         }
-        self.parts(fault.address, fault.bytes, &mut work);
+        self.parts(fault.address, fault.bytes, |mapping, offset, at, bytes| work(&mapping.memory, offset, at, bytes));
         Ok(())
     }
 
     /// Goes through the mappings of a range; gives the bytes up to the first that is not mapped.
-    fn parts(&self, address: u64, bytes: usize, mut work: impl FnMut(&DmaMemory, usize, usize, usize)) -> usize {
+    fn parts(&self, address: u64, bytes: usize, mut work: impl FnMut(&Mapping, usize, usize, usize)) -> usize {
         let mut done = 0;
         while done < bytes {
             let Some(at) = address.checked_add(done as u64) else { break };
@@ -309,7 +337,7 @@ impl State {
                 break;
             }
             let part = (mapping.bytes - offset).min((bytes - done) as u64) as usize;
-            work(&mapping.memory, offset as usize, done, part);
+            work(mapping, offset as usize, done, part);
             done += part;
         }
         done
@@ -395,7 +423,7 @@ mod tests {
                 0..3 => {
                     let memory = Arc::new(DmaMemory::anonymous(count * PAGE as usize).unwrap());
                     let free = pages[first..first + count].iter().all(Option::is_none);
-                    assert_eq!(host.map(iova, memory.clone()).is_ok(), free, "step {step}");
+                    assert_eq!(host.map(iova, memory.clone(), Protection::READ_WRITE).is_ok(), free, "step {step}");
                     if free {
                         for n in 0..count {
                             pages[first + n] = Some(Page { memory: memory.clone(), offset: n * PAGE as usize });
@@ -453,11 +481,32 @@ mod tests {
     }
 
     #[test]
+    fn protection_is_kept() {
+        let host = Host::new(4096);
+        host.config_write(4, Width::Word, hashgate_device::config::COMMAND_BUS_MASTER).unwrap();
+        for (page, read, write) in [(1, true, true), (2, true, false), (3, false, true)] {
+            let memory = Arc::new(DmaMemory::anonymous(4096).unwrap());
+            memory.write_bytes(0, &[7; 4096]);
+            host.map(page * PAGE, memory, Protection { read, write }).unwrap();
+            let mut bytes = [0; 8];
+            assert_eq!(host.read(page * PAGE, &mut bytes).is_ok(), read, "page {page}");
+            assert_eq!(bytes == [7; 8], read, "page {page}");
+            assert_eq!(host.write(page * PAGE, &[8; 8]).is_ok(), write, "page {page}");
+        }
+        // Across the border nothing of the allowed part is written either.
+        assert_eq!(host.write(2 * PAGE - 4, &[9; 8]), Err(BusError));
+        let mut bytes = [0; 4];
+        assert_eq!((host.read(2 * PAGE - 4, &mut bytes), bytes), (Ok(()), [7; 4]));
+        let reasons: Vec<_> = host.take_faults().first.iter().map(|fault| (fault.write, fault.reason)).collect();
+        assert_eq!(reasons, [true, false, true].map(|write| (write, FaultReason::Protected)));
+    }
+
+    #[test]
     fn accesses_at_the_end_of_all_addresses_are_faults() {
         let host = Host::new(4096);
         host.config_write(4, Width::Word, hashgate_device::config::COMMAND_BUS_MASTER).unwrap();
-        host.map(0, Arc::new(DmaMemory::anonymous(4096).unwrap())).unwrap();
-        host.map((1 << 39) - PAGE, Arc::new(DmaMemory::anonymous(4096).unwrap())).unwrap();
+        host.map(0, Arc::new(DmaMemory::anonymous(4096).unwrap()), Protection::READ_WRITE).unwrap();
+        host.map((1 << 39) - PAGE, Arc::new(DmaMemory::anonymous(4096).unwrap()), Protection::READ_WRITE).unwrap();
         let mut bytes = [0; 16];
         for address in [u64::MAX, u64::MAX - 7, (1 << 39) - 8, 4089, 1 << 63] {
             assert_eq!(host.read(address, &mut bytes), Err(BusError), "{address:#x}");

@@ -2,7 +2,7 @@
 //! A simulated function as a PCI device of the same process.
 
 use crate::config::{BAR2_BYTES, Effect, VECTORS};
-use crate::{FaultLog, Function, Host, Sink};
+use crate::{FaultLog, Function, Host, Protection, Sink};
 use hashgate_device::{
     Bar, DeviceError, DmaMemory, DmaRegion, Interrupt, PciDevice, Width, check_bar_access, check_dma,
 };
@@ -100,6 +100,10 @@ impl<F: Function> Shared<F> {
 }
 
 impl<F: Function + 'static> PciDevice for InProcess<F> {
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
+    }
+
     fn config_read(&self, offset: u16, width: Width) -> Result<u32, DeviceError> {
         self.shared.host.config_read(offset, width)
     }
@@ -124,7 +128,7 @@ impl<F: Function + 'static> PciDevice for InProcess<F> {
         check_dma(iova, bytes)?;
         let io = |source| DeviceError::Io { action: "memory for the device", source };
         let memory = Arc::new(DmaMemory::anonymous(bytes).map_err(io)?);
-        self.shared.host.map(iova, memory.clone())?;
+        self.shared.host.map(iova, memory.clone(), Protection::READ_WRITE)?;
         let shared = self.shared.clone();
         let unmap = move || {
             shared.host.unmap(iova);

@@ -12,6 +12,6 @@ mod server;
 
 pub use config::{BAR2_BYTES, PENDING_BITS, VECTORS};
 pub use function::{Bus, BusError, Function};
-pub use host::{DmaFault, FaultLog, FaultReason, Host, Sink};
+pub use host::{DmaFault, FaultLog, FaultReason, Host, Protection, Sink};
 pub use in_process::InProcess;
 pub use server::VfioUserServer;

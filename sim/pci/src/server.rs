@@ -2,11 +2,11 @@
 //! A simulated function behind a vfio-user socket, for our driver, QEMU, or whoever speaks the protocol.
 
 use crate::config::{BAR2_BYTES, VECTORS};
-use crate::{Function, InProcess, Sink};
+use crate::{Function, InProcess, Protection, Sink};
 use hashgate_device::{DeviceError, DmaMemory, PciDevice, Width, config};
 use hashgate_vfio_user::protocol::{
-    self, CONFIG_REGION, Fields, Header, INFO_RESET_PCI, IRQ_EVENTFD, IRQS, MAX_MAPPINGS, MAX_TRANSFER, MSIX_IRQ,
-    Payload, REGION_RW, REGIONS, UNMAP_ALL, command, flag, irq,
+    self, CONFIG_REGION, Fields, Header, INFO_RESET_PCI, IRQ_EVENTFD, IRQS, MAP_READ, MAP_RW, MAP_WRITE, MAX_MAPPINGS,
+    MAX_TRANSFER, MSIX_IRQ, Payload, REGION_RW, REGIONS, UNMAP_ALL, command, flag, irq,
 };
 use hashgate_vfio_user::{Channel, Message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -327,7 +327,11 @@ impl<F: Function + 'static> VfioUserServer<F> {
     }
 
     fn map(&mut self, mut fields: Fields<'_>, file: Option<File>) -> Result<Vec<u8>, Errno> {
-        let (_, _) = (fields.word(), fields.word());
+        let (_, flags) = (fields.word(), fields.word().ok_or(INVALID)?);
+        let protection = Protection { read: flags & MAP_READ != 0, write: flags & MAP_WRITE != 0 };
+        if flags & MAP_RW == 0 {
+            return Err(INVALID);
+        }
         let (offset, address, size) = (fields.long(), fields.long(), fields.long().ok_or(INVALID)?);
         let (offset, address) = (offset.ok_or(INVALID)?, address.ok_or(INVALID)?);
         if self.device.host().mappings() >= MAX_MAPPINGS {
@@ -341,7 +345,7 @@ impl<F: Function + 'static> VfioUserServer<F> {
             io::ErrorKind::PermissionDenied => Errno(protocol::EPERM),
             _ => INVALID,
         })?;
-        self.device.host().map(address, Arc::new(memory)).map_err(|_| Errno(protocol::EEXIST))?;
+        self.device.host().map(address, Arc::new(memory), protection).map_err(|_| Errno(protocol::EEXIST))?;
         Ok(Vec::new())
     }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The driver over the kernel's VFIO: runs in the guest of `tools/guest/run.py`, as `hashgate-guest ADDRESS`.
+//! The driver over the kernel's VFIO: runs in the guest of `tools/guest/run.py`, as `hashgate-guest ADDRESS [ADDRESS]`.
 //!
-//! Each check prints a line; the exit code is 0 if all went well. The NIC has looped wires: what is sent comes back in by the
-//! same port.
+//! Each check prints a line; the exit code is 0 if all went well. The first NIC has looped wires: what is sent comes back in by the
+//! same port. The second, if there is one, is that of the host path ([`host_path`]).
 #![forbid(unsafe_code)]
+
+mod host_path;
 
 use anyhow::{Context, Result, bail, ensure};
 use hashgate_device::{DMA_PAGE, DeviceError, PciDevice, Width, config, map_bar};
@@ -39,9 +41,11 @@ const WORKING: &str = "working";
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [address] => all(address),
+        ["control", socket] => host_path::control(socket),
         [address, "work"] => work(address),
-        _ => Err(anyhow::anyhow!("give the address of the NIC")),
+        [address] => all(address),
+        [address, wired] => all(address).and_then(|()| host_path::run(wired)),
+        _ => Err(anyhow::anyhow!("give the address of the NIC, and that of the host path's")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
