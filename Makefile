@@ -3,7 +3,7 @@
 # Everything a developer types. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vfio lint bench bench-bindings bench-driver synth formal mutants mutants-nightly generate capture clean
+.PHONY: help setup demo test test-vfio lint bench bench-bindings bench-driver bench-cluster soak synth formal mutants mutants-nightly generate capture clean
 MAKEFLAGS += --no-print-directory
 
 VENV_PYTHON := .tools/venv/bin/python
@@ -39,6 +39,15 @@ bench-bindings: $(LBSIM) ## What binding tables hold and how fast; connections t
 
 bench-driver: $(LBSIM) ## The driver's rings: packets a second, tables by DMA, a driver that is killed under traffic
 	@$(LBSIM) bench driver
+
+bench-cluster: $(LBSIM) ## The cluster protocol: crashes, maps, heartbeats, connections in simulated clusters (minutes)
+	@cargo build --locked --release -p hashgate-cluster-sim --features mutants --example double_accepts
+	@$(LBSIM) bench cluster
+
+soak: setup ## 100 000 scenarios of the cluster simulator, and 10 000 of each further class (hours)
+	@cargo build --locked --release -p hashgate-cluster-sim --example soak
+	@target/release/examples/soak --count 100000
+	@for class in 1 2 3; do target/release/examples/soak --class $$class --count 10000 || exit 1; done
 
 synth: setup ## Size and logic depth of the 512-bit core and host interface, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py

@@ -22,7 +22,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { runs, scenarios, seed } = Arguments::parse();
-    let results = measure(&Plan { runs, scenarios, seed, threads: 2 });
+    let results = measure(&Plan { runs, scenarios, seed, threads: 2 }, &|_| {});
     match serde_json::to_string_pretty(&serde_json::json!({ "results": results })) {
         Ok(text) => {
             println!("{text}");

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use hashgate_cluster_sim::batch::{Batch, run};
+use hashgate_cluster_sim::batch::{Batch, run_with};
+use hashgate_cluster_sim::scenario::CLASS;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::process::ExitCode;
 
 /// Runs many scenarios of the cluster simulator.
@@ -15,6 +17,9 @@ struct Arguments {
     /// How many.
     #[arg(long, default_value_t = 2000)]
     count: u64,
+    /// Class of the scenarios: 0 the first, 1 loss changes, 2 suspended members, 3 chains of joins and failures.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3))]
+    class: u64,
     /// Threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -28,14 +33,19 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let report = run(&Batch {
-        first: arguments.first,
+    // Drawn on a terminal only.
+    let style = ProgressStyle::with_template("scenarios {wide_bar} {pos}/{len} {eta}");
+    let bar = ProgressBar::new(arguments.count).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let batch = Batch {
+        first: arguments.class * CLASS + arguments.first,
         count: arguments.count,
         threads: arguments.threads,
         violations: arguments.violations,
         shrinking: !arguments.no_shrinking,
         ..Batch::default()
-    });
+    };
+    let report = run_with(&batch, &|done| bar.inc(done));
+    bar.finish_and_clear();
     print!("{report}");
     if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

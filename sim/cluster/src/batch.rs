@@ -67,6 +67,11 @@ pub struct Report {
 
 /// Runs them.
 pub fn run(batch: &Batch) -> Report {
+    run_with(batch, &|_| {})
+}
+
+/// Runs them; tells `advance` of each that is done.
+pub fn run_with(batch: &Batch, advance: &(dyn Fn(u64) + Sync)) -> Report {
     let begun = Instant::now();
     let next = AtomicU64::new(batch.first);
     let report = Mutex::new(Report::default());
@@ -87,6 +92,7 @@ pub fn run(batch: &Batch) -> Report {
                 };
                 if batch.shrinking { shrink(&scenario, batch.options).unwrap_or(whole) } else { whole }
             });
+            advance(1);
             let mut report = report.lock().expect("no thread has failed");
             report.add(&scenario, &outcome.counts);
             report.violations.extend(shrunk);
@@ -116,6 +122,9 @@ impl Report {
         let sums = &mut self.sums;
         sums.steps += counts.steps;
         sums.messages += counts.messages;
+        sums.sent.frames += counts.sent.frames;
+        sums.sent.bytes += counts.sent.bytes;
+        sums.sent.beats += counts.sent.beats;
         sums.packets += counts.packets;
         sums.sessions += counts.sessions;
         sums.accepted_twice += counts.accepted_twice;

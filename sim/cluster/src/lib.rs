@@ -3,7 +3,8 @@
 //!
 //! * [`world`] simulates a whole cluster by a [`scenario`]: members with their own clocks and NICs ([`nic`]), a network that
 //!   loses, doubles, delays and cuts, and [`clients`]. It keeps count of all [`claims`] and looks at the invariants with
-//!   every change. [`minimum`] is the oracle of moved buckets, [`nonsense`] makes hostile messages.
+//!   every change. [`minimum`] is the oracle of moved buckets, [`nonsense`] makes hostile messages, [`codec`] takes messages
+//!   through real frames.
 //! * [`shrink`] finds the few events of a scenario that are enough for a violation.
 //! * [`checker`] explores the state machine systematically, with bounded numbers of losses, crashes and the like.
 //! * [`measure`] is what `lbsim bench cluster` reports.
@@ -16,6 +17,7 @@ pub mod batch;
 pub mod checker;
 pub mod claims;
 pub mod clients;
+pub mod codec;
 pub mod measure;
 pub mod minimum;
 #[cfg(feature = "mutants")]

@@ -11,6 +11,39 @@ use std::sync::Arc;
 
 const MS: Time = 1_000_000;
 
+/// In every so many-th scenario members are upgraded.
+pub const UPGRADES: u64 = 16;
+/// Seeds of a class.
+pub const CLASS: u64 = 1 << 20;
+
+/// What a scenario has beside the events of all: by its seed, [`CLASS`] of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Seeds from 0 on: nothing.
+    First,
+    /// From [`CLASS`] on: loss changes.
+    Losses,
+    /// From 2 [`CLASS`] on: members are suspended.
+    Suspensions,
+    /// From 3 [`CLASS`] on: joins and failures in quick succession.
+    Chains,
+}
+
+impl Class {
+    /// All of them, in the order of seeds.
+    pub const ALL: [Class; 4] = [Class::First, Class::Losses, Class::Suspensions, Class::Chains];
+
+    /// That of a seed; above all classes they are repeated.
+    pub fn of(seed: u64) -> Class {
+        Class::ALL[(seed / CLASS % Class::ALL.len() as u64) as usize]
+    }
+
+    /// Its first seed but one: a number that ends like 1.
+    pub fn first(self) -> u64 {
+        self as u64 * CLASS + 1
+    }
+}
+
 /// Something that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -59,6 +92,17 @@ pub enum Happening {
         /// How long it takes, ns.
         length: Time,
     },
+    /// A planned restart as version n + 1, see [`crate::codec`]; its lease is shorter by default.
+    Upgrade {
+        /// Who.
+        host: u8,
+        /// How long it takes, ns.
+        length: Time,
+    },
+    /// Leaves and stays away until that ends, whatever else is asked.
+    Suspend(u8),
+    /// Ends that; then as after [`Happening::Stop`].
+    Unsuspend(u8),
     /// No new sessions.
     Drain(u8),
     /// Ends that.
@@ -111,6 +155,8 @@ pub struct Scenario {
     pub network: Network,
     /// Connections.
     pub flows: u32,
+    /// Messages travel as frames ([`crate::codec`]).
+    pub frames: bool,
     /// What happens, with the time, in its order.
     pub events: Vec<(Time, Happening)>,
 }
@@ -128,6 +174,7 @@ impl Scenario {
             rules: rule_set(1, vec![Rule { key: 1, sharing: Sharing::Multiple(all(members, |_| 1)) }]),
             network: Network { loss: 0, duplicated: 0, late: 0, delay: 50_000, jitter: 100_000 },
             flows: 0,
+            frames: false,
             events: Vec::new(),
         }
     }
@@ -137,7 +184,8 @@ impl Scenario {
         self.period * Time::from(self.tolerance)
     }
 
-    /// One of very many. Every twentieth seed is a cluster of 32.
+    /// One of very many. Every twentieth seed is a cluster of 32; in every sixteenth members are upgraded; what seeds from [`CLASS`] on
+    /// have besides is told by their class ([`Class`]).
     pub fn random(seed: u64) -> Scenario {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let members = match seed % 20 {
@@ -171,8 +219,82 @@ impl Scenario {
                 scenario.events.push((at, Happening::Start { host: absent, adopt: false }));
             }
         }
+        scenario.add_more(time);
         scenario.events.sort_by_key(|(time, _)| *time);
         scenario
+    }
+
+    /// What came later to scenarios, from random numbers of its own: what a seed had before stays as it is. `end`: time of the last event.
+    fn add_more(&mut self, end: Time) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(4);
+        let members = self.members;
+        let begin = end.min(3 * SECOND);
+        if self.seed % UPGRADES == UPGRADES - 1 {
+            self.frames = true;
+            // One after the other, in any order; some may be still away when the next begins.
+            let mut order: Vec<u8> = (1..=members).collect();
+            rand::seq::SliceRandom::shuffle(&mut order[..], &mut rng);
+            let mut time = rng.random_range(begin..=end);
+            for host in order {
+                let length = rng.random_range(100 * MS..600 * MS);
+                self.events.push((time, Happening::Upgrade { host, length }));
+                time += rng.random_range(300 * MS..1500 * MS);
+            }
+        }
+        match Class::of(self.seed) {
+            Class::First => {}
+            Class::Losses => {
+                for _ in 0..rng.random_range(1..=4) {
+                    let loss = *[0, 10, 50, 50, 100, 300, 500].choose(&mut rng).expect("not empty");
+                    self.events.push((rng.random_range(begin..=end), Happening::Loss(loss)));
+                }
+                // As at first: else nothing would be judged up to 5 % loss after worse.
+                self.events.push((end + SECOND, Happening::Loss(self.network.loss)));
+            }
+            Class::Suspensions => {
+                for _ in 0..rng.random_range(1..=3) {
+                    let host = rng.random_range(1..=members);
+                    let mut time = rng.random_range(begin..=end);
+                    self.events.push((time, Happening::Suspend(host)));
+                    // Some are asked to take part meanwhile, and some never may again.
+                    for next in [Happening::Resume(host), Happening::Unsuspend(host), Happening::Resume(host)] {
+                        time += rng.random_range(0..SECOND);
+                        if rng.random_range(0..4) > 0 {
+                            self.events.push((time, next));
+                        }
+                    }
+                }
+            }
+            Class::Chains => {
+                // Joins and failures while the ones before are not over.
+                let mut time = rng.random_range(begin..=end);
+                for _ in 0..rng.random_range(4..=16) {
+                    time += rng.random_range(0..self.silence());
+                    let host = rng.random_range(1..=members);
+                    self.events.push((
+                        time,
+                        match rng.random_range(0..5) {
+                            0 => Happening::Crash(host),
+                            1 => Happening::PowerOff(host),
+                            2 => Happening::Pause {
+                                host,
+                                length: rng.random_range(0..2 * self.silence()),
+                                whole: rng.random(),
+                            },
+                            _ => Happening::Start { host, adopt: rng.random() },
+                        },
+                    ));
+                }
+                // Most are back in the end.
+                for host in 1..=members {
+                    time += rng.random_range(0..100 * MS);
+                    if rng.random_range(0..4) > 0 {
+                        self.events.push((time, Happening::Start { host, adopt: rng.random() }));
+                    }
+                }
+            }
+        }
     }
 
     /// End of the last thing that happens, ns.
@@ -182,7 +304,8 @@ impl Scenario {
                 Happening::Pause { length, .. }
                 | Happening::Block { length, .. }
                 | Happening::Partition { length, .. }
-                | Happening::PlannedRestart { length, .. } => *length,
+                | Happening::PlannedRestart { length, .. }
+                | Happening::Upgrade { length, .. } => *length,
                 _ => 0,
             }
         };

@@ -68,6 +68,17 @@ impl std::fmt::Display for Violation {
     }
 }
 
+/// Extended frames that members sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// All of them.
+    pub frames: u64,
+    /// Their bytes, with Ethernet headers, without FCS.
+    pub bytes: u64,
+    /// Heartbeats among them.
+    pub beats: u64,
+}
+
 /// What was counted.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
@@ -75,6 +86,8 @@ pub struct Counts {
     pub steps: u64,
     /// Messages that members got.
     pub messages: u64,
+    /// What members sent, where messages travel as frames.
+    pub sent: Sent,
     /// Packets that clients sent.
     pub packets: u64,
     /// Connections that clients opened.
@@ -112,15 +125,16 @@ pub struct Outcome {
     pub counts: Counts,
 }
 
-/// A change of a message on its way, such as through a codec; `None` loses it.
-pub type Wire = fn(&Message) -> Option<Message>;
+/// How a message travels, such as [`crate::codec::through`]: what others get and the length of its frame, given whether the sender is of
+/// version n + 1; `None`: it does not get through, which violates invariant 7.
+pub type Wire = fn(&Message, bool) -> Option<(Message, usize)>;
 
 /// What is simulated beside the scenario.
 #[derive(Clone, Copy, Default)]
 pub struct Options {
     /// Prints what members log and what happens.
     pub log: bool,
-    /// How messages travel; `None`: as they are.
+    /// How messages travel; `None`: as they are, or as frames if the scenario says so.
     pub wire: Option<Wire>,
     /// Counts violations of invariant 2 by sessions instead of ending at the first; nothing else is judged.
     pub count_only: bool,
@@ -202,6 +216,8 @@ struct Process {
     /// The NIC commits the first of the queue.
     busy: bool,
     timer: Option<Time>,
+    /// It is of version n + 1.
+    later: bool,
 }
 
 /// A host.
@@ -228,6 +244,10 @@ struct Host {
     capacity: u16,
     /// Drains and has no buckets any more.
     drained: bool,
+    /// Out until this ends, whatever else is asked.
+    suspended: bool,
+    /// It starts as version n + 1 from now on.
+    upgraded: bool,
 }
 
 impl Host {
@@ -332,6 +352,8 @@ impl World {
                 draining: false,
                 capacity: 100,
                 drained: false,
+                suspended: false,
+                upgraded: false,
             })
             .collect();
         let keys: Vec<u64> = scenario.rules.rules.iter().map(|r| r.key).chain([DEFAULT_KEY]).collect();
@@ -445,6 +467,18 @@ impl World {
     /// Status of a member (1..), if it runs.
     pub fn status(&self, host: u8) -> Option<Status> {
         Some(self.hosts[usize::from(host) - 1].process.as_ref()?.cluster.status())
+    }
+
+    /// A copy of a member's state machine (1..) with its incarnation and the time of its clock, if it runs.
+    pub fn member(&self, host: u8) -> Option<(Cluster, u64, Time)> {
+        let host = &self.hosts[usize::from(host) - 1];
+        let process = host.process.as_ref()?;
+        Some((process.cluster.clone(), process.incarnation, host.local(self.now)))
+    }
+
+    /// What members have sent, where messages travel as frames.
+    pub fn sent(&self) -> Sent {
+        self.outcome.counts.sent
     }
 
     /// Lets something happen now.
@@ -617,6 +651,20 @@ impl World {
                 self.at(crash, Ev::Happen(Happening::Crash(host)));
                 self.at(until(length), Ev::Happen(Happening::Start { host, adopt: true }));
             }
+            Happening::Upgrade { host, length } => {
+                self.hosts[number(host)].upgraded = true;
+                self.carry_out(Happening::PlannedRestart { host, length });
+            }
+            Happening::Suspend(host) => {
+                self.touched |= 1 << number(host);
+                let runs = self.hosts[number(host)].process.is_some();
+                (self.hosts[number(host)].suspended, self.hosts[number(host)].out) = (runs, runs);
+                self.command(number(host), Command::Suspend);
+            }
+            Happening::Unsuspend(host) => {
+                self.hosts[number(host)].suspended = false;
+                self.command(number(host), Command::Resume);
+            }
             Happening::Drain(host) => {
                 self.hosts[number(host)].draining = self.hosts[number(host)].process.is_some();
                 self.command(number(host), Command::Drain);
@@ -632,7 +680,7 @@ impl World {
                 self.command(number(host), Command::Stop);
             }
             Happening::Resume(host) => {
-                self.hosts[number(host)].out = false;
+                self.hosts[number(host)].out = self.hosts[number(host)].suspended;
                 self.command(number(host), Command::Start);
             }
             Happening::Capacity(host, percent) => {
@@ -676,6 +724,7 @@ impl World {
         host.waiting.clear();
         host.generation += 1;
         (host.out, host.draining, host.drained, host.capacity) = (false, false, false, 100);
+        host.suspended = false;
     }
 
     fn start(&mut self, number: usize, adopt: bool) {
@@ -698,13 +747,15 @@ impl World {
             incarnation,
             period: self.scenario.period,
             tolerance: self.scenario.tolerance,
-            lease: self.scenario.silence() * 9 / 10,
+            // The default that version n + 1 has changed.
+            lease: self.scenario.silence() * if host.upgraded { 8 } else { 9 } / 10,
             quorum: self.scenario.quorum,
             rules,
         };
         let (cluster, actions) = Cluster::new(settings, host.local(self.now), adopted);
         host.generation += 1;
-        host.process = Some(Process { cluster, incarnation, queue: VecDeque::new(), busy: false, timer: None });
+        let later = host.upgraded;
+        host.process = Some(Process { cluster, incarnation, queue: VecDeque::new(), busy: false, timer: None, later });
         self.claims_changed(number, false);
         self.take(number, actions);
         self.set_timer(number);
@@ -881,15 +932,23 @@ impl World {
 
     fn send(&mut self, from: usize, body: Body, sequence: u64) {
         let Some(process) = &self.hosts[from].process else { return };
+        let later = process.later;
         let message = Message { host: host_id(from as u8 + 1), incarnation: process.incarnation, sequence, body };
         self.nonsense.remember(&message, &mut self.network_rng);
         if let Body::Heartbeat(beat) = &message.body {
             self.hosts[from].view = beat.view.0;
             self.tell(&beat.clone());
         }
-        let message = match self.options.wire {
+        let wire = self.options.wire.or(self.scenario.frames.then_some(crate::codec::through as Wire));
+        let message = match wire {
             None => Some(message),
-            Some(wire) => wire(&message),
+            Some(wire) => wire(&message, later).map(|(message, bytes)| {
+                let sent = &mut self.outcome.counts.sent;
+                sent.frames += 1;
+                sent.bytes += bytes as u64;
+                sent.beats += u64::from(matches!(message.body, Body::Heartbeat(_)));
+                message
+            }),
         };
         let Some(message) = message.map(Arc::new) else {
             self.violate(7, format!("the codec does not take a message of host {}", from + 1));

@@ -2,6 +2,7 @@
 //! `lbsim bench`: the packet generator. One NIC, all rules on, a frame on every beat.
 
 use crate::bindings::Bindings;
+use crate::cluster::Cluster;
 use crate::driver::Driver;
 use crate::environment::{Environment, commit};
 use crate::node::Node;
@@ -64,6 +65,8 @@ enum Other {
     Bindings(Bindings),
     /// The driver's rings: packets a second, register accesses, processor time, and a driver that is killed. A minute.
     Driver(Driver),
+    /// The cluster protocol: crashes, maps, heartbeats, and connections in thousands of simulated scenarios. Minutes.
+    Cluster(Cluster),
 }
 
 fn size(text: &str) -> Result<usize, String> {
@@ -176,6 +179,7 @@ impl Bench {
         match &self.other {
             Some(Other::Bindings(bindings)) => return bindings.run(),
             Some(Other::Driver(driver)) => return driver.run(),
+            Some(Other::Cluster(cluster)) => return cluster.run(),
             None => {}
         }
         let sizes: Vec<Size> = if self.sizes.is_empty() {

@@ -19,6 +19,22 @@ pub struct Environment {
     pub clock_hz: u64,
 }
 
+/// The `environment` of a benchmark without a NIC.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// Model of the processor.
+    pub cpu: String,
+    /// Threads it runs at a time.
+    pub cores: usize,
+}
+
+impl Machine {
+    /// This one.
+    pub fn new() -> Machine {
+        Machine { cpu: cpu(), cores: std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+}
+
 /// Build parameters of a NIC.
 #[derive(Clone, Debug, Serialize)]
 pub struct BuildParameters {

@@ -7,6 +7,7 @@
 mod bench;
 mod bindings;
 mod capture;
+mod cluster;
 mod consistency;
 mod demo;
 mod driver;
@@ -36,7 +37,7 @@ struct Cli {
 enum Command {
     /// Send a capture through the NICs of a cluster and tell what each decided.
     Run(run::Run),
-    /// Packet generator: rate, latency and loss by frame size at full load; `bench bindings`: the binding tables; `bench driver`: the driver.
+    /// Packet generator: rate, latency and loss by frame size at full load; `bench bindings`: the binding tables; `bench driver`: the driver; `bench cluster`: the cluster protocol.
     Bench(bench::Bench),
     /// Four NICs share real and generated traffic; one host is taken out in the middle of it.
     Demo(demo::Demo),
