@@ -44,5 +44,5 @@ pub fn message(frame: &[u8]) -> Result<Message, Refusal> {
 pub fn through(said: &Message, later: bool) -> Option<(Message, usize)> {
     let frame = frame(said, later).ok()?;
     let read = message(&frame).ok()?;
-    (read == *said).then(|| (read, frame.len()))
+    (read == *said).then_some((read, frame.len()))
 }

@@ -476,6 +476,11 @@ impl World {
         Some((process.cluster.clone(), process.incarnation, host.local(self.now)))
     }
 
+    /// How long moving buckets had no owner since the last time, ns, and how many.
+    pub fn take_ownerless(&mut self) -> BTreeMap<Time, u64> {
+        std::mem::take(&mut self.claims.ownerless)
+    }
+
     /// What members have sent, where messages travel as frames.
     pub fn sent(&self) -> Sent {
         self.outcome.counts.sent

@@ -181,7 +181,8 @@ impl Pair {
                 self.nic.withdraw();
                 self.until = None;
             }
-            _ => {
+            // Which number a rule has is known from the first maps on.
+            5 if self.nic.maps().is_some() => {
                 // Bit 64 is the default host, as in heartbeats.
                 let disabled: u128 = if rng.random() { 0 } else { 1 << [0, 1, 64][rng.random_range(0..3)] };
                 self.nic.disable(disabled);
@@ -192,6 +193,7 @@ impl Pair {
                 }
                 self.model.commit(self.tables.clone());
             }
+            _ => {}
         }
         self.wait(0);
     }
