@@ -187,7 +187,7 @@ pub enum Event {
 /// What can be asked of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Take part (again).
+    /// Take part (again). No effect while suspended.
     Start,
     /// Leave at once.
     Stop,

@@ -341,7 +341,8 @@ impl Cluster {
     fn obey(&mut self, command: Command, todo: &mut Todo) {
         let of_rules = matches!(command, Command::EnableRules(_) | Command::DrainRules(_) | Command::DisableRules(_));
         match command {
-            Command::Start => self.stopped = false,
+            // Who is suspended starts with `Resume` first.
+            Command::Start => self.stopped = self.suspended,
             Command::Stop => self.stopped = true,
             Command::Suspend => (self.suspended, self.stopped) = (true, true),
             Command::Resume => self.suspended = false,
@@ -740,6 +741,9 @@ impl Cluster {
         let kept = if other_rules { Arc::default() } else { self.current.clone() };
         let maps = Arc::new(idle(&kept, &proposal.maps));
         if *maps == *self.current || mutated(Mutation::NoIdleMap) {
+            // A member that comes back may hold bindings in them.
+            let flags = self.handover.flag_all(maps.maps.len());
+            todo.push(Action::Handover(flags));
             self.release();
             return;
         }
