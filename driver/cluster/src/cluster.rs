@@ -485,16 +485,14 @@ impl Cluster {
     /// Bases of rules that are not the greatest: while members report that they have met, and all mean the same by the number of a rule.
     fn healed(&self, rules: &RuleSet) -> Vec<(Committed, u128)> {
         let (Some(base), maps) = (self.greatest(), rules.rules.len() + 1) else { return Vec::new() };
+        let met = self.met.is_some() || self.reports().any(|(_, beat)| !beat.connections.is_empty());
         let same = |digest: u64| digest == rules.digest;
-        if !same(self.rules.digest) || !self.reports().all(|(_, beat)| same(beat.rules)) {
+        if !met || !same(self.rules.digest) || !self.reports().all(|(_, beat)| same(beat.rules)) {
             return Vec::new();
         }
         let me = self.committed.map(|committed| (self.settings.host, committed, self.met.as_deref().unwrap_or(&[])));
         let reports = self.reports().filter_map(|(host, beat)| Some((*host, beat.committed?, &beat.connections[..])));
         let reports: Vec<_> = reports.chain(me).collect();
-        if reports.iter().all(|(.., sessions)| sessions.is_empty()) {
-            return Vec::new();
-        }
         let mut won = Side::winners(&Side::all(reports.into_iter()), maps);
         won.retain(|(side, rules)| *side != base && *rules != 0);
         won.sort_unstable();
