@@ -5,10 +5,9 @@ use hashgate_device::PciDevice;
 use hashgate_nic::{Nic, NicError};
 use hashgate_regs::defs::Verdict;
 use hashgate_rings::{HostInterface, RingError, RxConfig, RxQueue, SendOutcome, TxConfig, TxRing};
-use hashgate_sim::{Build, InProcess, SimNic, WireFrame};
+use hashgate_sim::{InProcess, SimNic, WireFrame};
 use hashgate_tables::{Limits, Tables};
-use hashgate_tests::scene;
-use hashgate_tests::seed;
+use hashgate_tests::{nic_build, scene, seed};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
@@ -37,11 +36,12 @@ struct Seen {
 
 impl Bench {
     fn new() -> Bench {
-        let device = InProcess::new(SimNic::with_host_interface(Build::B64, 1).expect("the build is compiled in"));
+        let build = nic_build();
+        let device = InProcess::new(SimNic::with_host_interface(build, 1).expect("the build is compiled in"));
         let driver: Arc<dyn PciDevice> = Arc::new(device.clone());
         let mut nic = Nic::open(&*driver).unwrap();
         let host = HostInterface::open(driver).unwrap();
-        let mut tables = scene::tables(&Limits { ports: 2, ..Limits::default() });
+        let mut tables = scene::tables(&Limits { ports: build.ports() as u8, ..Limits::default() });
         // All frames for the host to data queue 0.
         for target in tables.targets.values_mut() {
             target.queue = 0;
