@@ -207,6 +207,8 @@ impl Rig {
     pub fn flood(&mut self, packets: u64) -> Result<Flood> {
         let data = queues(&self.host)?;
         let mut control = self.host.rx_queue(CONTROL_RX, &RxConfig::default())?;
+        // Descriptors are on their way; a frame that comes before them finds none.
+        self.device.run(10 * CYCLES);
         let mut heartbeat = self.frames[0].clone();
         heartbeat[12..14].copy_from_slice(&HEARTBEAT);
         let packets = packets as usize;
