@@ -15,7 +15,7 @@ mod seed;
 
 pub use bench::Bench;
 pub use scoreboard::{HostTxCounts, PortCounts, Scoreboard};
-pub use seed::seed;
+pub use seed::{nic_build, seed};
 
 /// One module per build with the tests given; so that a runner can tell them apart and run them side by side.
 #[macro_export]

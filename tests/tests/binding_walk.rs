@@ -7,7 +7,7 @@ use hashgate_regs::defs::BindingState;
 use hashgate_rings::{HostInterface, MoverConfig};
 use hashgate_sim::{Build, InProcess, Ready, SimNic, Walk, WireFrame};
 use hashgate_tables::Limits;
-use hashgate_tests::{for_each_build, scene, seed};
+use hashgate_tests::{for_each_build, nic_build, scene, seed};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -212,11 +212,12 @@ fn a_walk_begun_anew(build: Build) {
 #[test]
 fn by_dma() {
     let mut rng = ChaCha8Rng::seed_from_u64(seed());
-    let device = InProcess::new(SimNic::with_host_interface(Build::B64, 1).expect("the build is compiled in"));
+    let build = nic_build();
+    let device = InProcess::new(SimNic::with_host_interface(build, 1).expect("the build is compiled in"));
     let driver: Arc<dyn PciDevice> = Arc::new(device.clone());
     let host = HostInterface::open(driver).unwrap();
     let mut nic = Nic::open(&device).unwrap();
-    nic.load(&scene::tables(&Limits { ports: 2, ..Limits::default() })).unwrap();
+    nic.load(&scene::tables(&Limits { ports: build.ports() as u8, ..Limits::default() })).unwrap();
     for table in [BindingTable::Connection, BindingTable::Affinity] {
         let keys: Vec<BindingKey> = (0..300).map(|_| random_key(&mut rng)).collect();
         keys.iter().for_each(|key| insert(&mut nic, &mut rng, table, key));

@@ -5,18 +5,15 @@ use hashgate_device::PciDevice;
 use hashgate_nic::{Nic, NicError};
 use hashgate_regs::defs::Verdict;
 use hashgate_rings::{HostInterface, RingError, RxConfig, RxQueue, SendOutcome, TxConfig, TxRing};
-use hashgate_sim::{Build, InProcess, SimNic, WireFrame};
+use hashgate_sim::{InProcess, SimNic, WireFrame};
 use hashgate_tables::{Limits, Tables};
-use hashgate_tests::scene;
-use hashgate_tests::seed;
+use hashgate_tests::{nic_build, scene, seed};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
 /// Longest frame of the NIC, without FCS.
 const LONGEST: usize = 9022;
-/// Wire port that frames come in by; those for the other wire leave by port 0.
-const IN: u8 = 1;
 /// Cycles until nothing is inside any more, far more than needed.
 const PATIENCE: u64 = 400_000;
 
@@ -25,6 +22,11 @@ struct Bench {
     nic: Nic,
     host: HostInterface,
     tables: Tables,
+}
+
+/// Wire port that frames come in by: the last; those for a wire leave by port 0, which is the other one where there are two.
+fn incoming() -> u8 {
+    nic_build().ports() as u8 - 1
 }
 
 /// What became of frames.
@@ -37,11 +39,12 @@ struct Seen {
 
 impl Bench {
     fn new() -> Bench {
-        let device = InProcess::new(SimNic::with_host_interface(Build::B64, 1).expect("the build is compiled in"));
+        let build = nic_build();
+        let device = InProcess::new(SimNic::with_host_interface(build, 1).expect("the build is compiled in"));
         let driver: Arc<dyn PciDevice> = Arc::new(device.clone());
         let mut nic = Nic::open(&*driver).unwrap();
         let host = HostInterface::open(driver).unwrap();
-        let mut tables = scene::tables(&Limits { ports: 2, ..Limits::default() });
+        let mut tables = scene::tables(&Limits { ports: build.ports() as u8, ..Limits::default() });
         // All frames for the host to data queue 0.
         for target in tables.targets.values_mut() {
             target.queue = 0;
@@ -51,11 +54,11 @@ impl Bench {
         Bench { device, nic, host, tables }
     }
 
-    /// For the host or for the other wire, in turn.
+    /// For the host or for a wire, in turn.
     fn give(&self, frames: usize) {
         let mut nic = self.device.nic();
         for n in 0..frames {
-            nic.push_wire(IN, WireFrame::new(scene::udp4(if n % 2 == 0 { 80 } else { 8080 }, 10 + n % 50)));
+            nic.push_wire(incoming(), WireFrame::new(scene::udp4(if n % 2 == 0 { 80 } else { 8080 }, 10 + n % 50)));
         }
     }
 
@@ -150,7 +153,7 @@ fn frames_of_any_length() {
     for length in lengths.into_iter().chain(random) {
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5];
         frame.resize_with(length, || rng.random());
-        loop_back(&bench, &mut tx, &mut rx, &frame, rng.random_range(0..2));
+        loop_back(&bench, &mut tx, &mut rx, &frame, rng.random_range(0..=incoming()));
     }
     assert!(tx.send(&vec![0; LONGEST + 1], 0).is_err());
 }
@@ -190,7 +193,7 @@ fn a_full_reset_in_the_middle_of_frames() {
         let mut lengths = Vec::new();
         rx.poll(64, |frame| lengths.push(frame.len())).unwrap();
         assert_eq!(lengths, wanted, "round {round}");
-        loop_back(&bench, &mut tx, &mut rx, &scene::udp4(80, 300), IN);
+        loop_back(&bench, &mut tx, &mut rx, &scene::udp4(80, 300), incoming());
         assert_eq!(bench.host.faults().unwrap(), None, "round {round}");
         assert_eq!(
             bench.device.take_faults().first,

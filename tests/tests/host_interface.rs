@@ -4,7 +4,8 @@
 use hashgate_device::PciDevice;
 use hashgate_pci_sim::VfioUserServer;
 use hashgate_selftest::{Outcome, Wire, passed, run};
-use hashgate_sim::{Build, InProcess, SimNic, WireFrame};
+use hashgate_sim::{InProcess, SimNic, WireFrame};
+use hashgate_tests::nic_build;
 use hashgate_vfio_user::VfioUser;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::unix::net::UnixStream;
@@ -15,7 +16,7 @@ use std::time::Duration;
 const CYCLES: u64 = 300;
 
 fn nic() -> InProcess {
-    InProcess::new(SimNic::with_host_interface(Build::B64, 1).expect("the build is compiled in"))
+    InProcess::new(SimNic::with_host_interface(nic_build(), 1).expect("the build is compiled in"))
 }
 
 /// Each frame that a port sent comes back in by it; gives whether there was one.

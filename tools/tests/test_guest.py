@@ -69,6 +69,23 @@ class Server(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "exit code 1 before it listened"):
             run.wait_for_socket(Path("/no/such/socket"), server)
 
+    def test_a_machine_without_namespaces_is_told_so(self):
+        with mock.patch.object(run.shutil, "which", return_value=None):
+            self.assertIn("no program unshare", run.start_wired(["true"], Path("/no/such/socket"), Path("/dev/null")))
+
+    def test_why_there_is_no_tap_device_is_told(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(run, "start") as start:
+            log = Path(folder, "log")
+            log.write_text("no TAP device: [Errno 1] Operation not permitted\n")
+            start.return_value = subprocess.Popen(["sh", "-c", f"exit {run.wire.SKIPPED}"])
+            start.return_value.wait()
+            self.assertEqual(run.start_wired(["true"], Path(folder, "socket"), log),
+                             "no TAP device: [Errno 1] Operation not permitted")
+            start.return_value = subprocess.Popen(["false"])
+            start.return_value.wait()
+            with self.assertRaises(run.ServerEnded):
+                run.start_wired(["true"], Path(folder, "socket"), log)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -387,9 +387,11 @@ fn other_devices_are_refused() {
 
 #[test]
 fn a_device_has_one_driver() {
-    let Bench { driver, host, .. } = bench();
+    let Bench { device, driver, host, .. } = bench();
     let again = || HostInterface::open(driver.clone());
     assert!(matches!(again().err(), Some(RingError::Access(DeviceError::Busy { .. }))));
+    let clone = HostInterface::open(Arc::new(device.clone())).err();
+    assert!(matches!(clone, Some(RingError::Access(DeviceError::Busy { .. }))), "the same by another handle");
     let queue = host.rx_queue(0, &SMALL).unwrap();
     drop(host);
     assert!(matches!(again().err(), Some(RingError::Access(DeviceError::Busy { .. }))), "a ring is left");

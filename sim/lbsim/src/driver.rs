@@ -3,13 +3,16 @@
 //!
 //! * [`rig`]: a NIC under traffic with a driver on it.
 //! * [`adoption`]: a driver in a process of its own is killed under traffic and the next one takes over.
+//! * [`host_path`]: frames between a NIC and the kernel.
 //! * The host interface alone, by `hashgate_dma_sim::measure`.
 
 mod adoption;
+mod host_path;
 mod rig;
 
 use crate::bench::{clock, config, tables};
 use crate::environment::{Environment, commit};
+use crate::node::Width;
 use crate::report::{Progress, Style, Table};
 use crate::{refuse, say};
 use adoption::Adoption;
@@ -17,13 +20,17 @@ use anyhow::{Result, ensure};
 use hashgate_config::Build;
 use hashgate_dma_sim::measure;
 use hashgate_model::Nic as Model;
+use host_path::Measured;
 use rig::{Costs, Rig, Throughput};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bits of a beat of the host interface that is measured alone.
 const HOST_BITS: u32 = 512;
+/// How long the host path moves frames of each kind.
+const FLOW: Duration = Duration::from_secs(2);
+const QUICK_FLOW: Duration = Duration::from_millis(200);
 
 /// The driver's rings: packets a second, register accesses, processor time, tables by DMA, heartbeats under a flood, and a driver that is killed.
 #[derive(clap::Args, Debug)]
@@ -40,9 +47,18 @@ pub struct Driver {
     /// Seed of the traffic.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Build of the NIC. The 512-bit one must be compiled in (HASHGATE_BUILDS with nic512).
+    #[arg(long, value_enum, default_value_t = Width::B64)]
+    build: Width,
     /// Be the driver that is killed, on this socket.
     #[arg(long, hide = true, value_name = "PATH")]
     victim: Option<PathBuf>,
+    /// Be the host path on this socket.
+    #[arg(long, hide = true, value_name = "PATH")]
+    host_path: Option<PathBuf>,
+    /// As the host path: send frames of so many bytes by its TAP device.
+    #[arg(long, hide = true, value_name = "BYTES")]
+    blast: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +104,8 @@ struct CpuCycles {
 #[derive(Debug, Serialize)]
 struct Results {
     quick: bool,
+    /// Bits of a beat of the Verilated NIC.
+    build: u32,
     seed: u64,
     pps: PacketRates,
     mmio_reads_per_packet: f64,
@@ -107,6 +125,8 @@ struct Results {
     heartbeats_lost_under_flood: u64,
     flood_frames_dropped: u64,
     cpu_cycles_per_packet: CpuCycles,
+    /// `null` where there can be none: it needs a network namespace and a TAP device.
+    host_path: Option<Measured>,
     adoption: Adoption,
     clock_hz: u64,
 }
@@ -120,11 +140,14 @@ impl Driver {
         if let Some(socket) = &self.victim {
             return adoption::be_victim(socket);
         }
+        if let Some(socket) = &self.host_path {
+            std::process::exit(host_path::be_host_path(socket, self.blast)?);
+        }
         let clock_hz = self.clock_hz.unwrap_or(Build::B512.clock_hz());
-        let config = config(Build::B64, clock_hz);
+        let config = config(self.build.build(), clock_hz);
         let tables = tables(&config);
         let part = if self.quick { 10 } else { 1 };
-        let mut progress = Progress::new("driver", 9);
+        let mut progress = Progress::new("driver", 10);
         let mut rig = Rig::new(&config, &tables, self.seed)?;
         let environment = Environment::new(rig.info(), clock_hz);
         let in_process = rig.echo(20_000 / part)?;
@@ -145,15 +168,21 @@ impl Driver {
         let dma = dma(clock_hz);
         progress.advance(1);
         let adoption = adoption::measure(&config, self.seed, (10_000 / part) as usize)?;
-        drop(progress);
-
+        progress.advance(1);
         let cpu_hz = cpu_hz()?;
+        let time = if self.quick { QUICK_FLOW } else { FLOW };
+        let host_path = host_path::measure(time, cpu_hz, |bytes| rig::loaded(&config, &tables, bytes, self.seed))?;
+        drop(progress);
+        if let Err(reason) = &host_path {
+            eprintln!("skipped: the host path: {reason}");
+        }
         let report = Report {
             bench: "driver",
             commit: commit(),
             environment,
             results: Results {
                 quick: self.quick,
+                build: if matches!(self.build, Width::B64) { 64 } else { 512 },
                 seed: self.seed,
                 pps: PacketRates { in_process: in_process.pps(), vfio_user: vfio_user.pps(), twin: twin.0.pps() },
                 mmio_reads_per_packet: in_process.reads_per_packet(),
@@ -175,6 +204,7 @@ impl Driver {
                     software: software.ns_per_packet * cpu_hz / 1e9,
                     cpu_hz,
                 },
+                host_path: host_path.ok(),
                 adoption,
                 clock_hz,
             },
@@ -196,7 +226,7 @@ impl Report {
     fn print(&self, style: Style) -> Result<()> {
         let r = &self.results;
         let mhz = r.clock_hz as f64 / 1e6;
-        say!("{}", style.heading("the driver on the Verilated NIC (64-bit build)"))?;
+        say!("{}", style.heading(&format!("the driver on the Verilated NIC ({}-bit build)", r.build)))?;
         let mut table = Table::new(["", "packets/s of real time"]);
         table.row(["in the driver's process", &format!("{:.0}", r.pps.in_process)]);
         table.row(["over vfio-user", &format!("{:.0}", r.pps.vfio_user)]);
@@ -237,6 +267,25 @@ impl Report {
             cpu.driver,
             cpu.software
         )?;
+        if let Some(host_path) = &r.host_path {
+            let heading = ["host path", "frames/s", "Mb/s", "cycles a frame", "of a processor"];
+            let mut table = Table::new(heading);
+            for (nic, flows) in [("twin", &host_path.twin), ("Verilated", &host_path.verilated)] {
+                for (what, flow) in flows.all() {
+                    let cells =
+                        [flow.frames_per_s, flow.mbit_per_s, flow.cpu_cycles_per_frame].map(|n| format!("{n:.0}"));
+                    let [frames, bits, cycles] = cells;
+                    table.row([
+                        format!("{nic}, {what}"),
+                        frames,
+                        bits,
+                        cycles,
+                        format!("{:.0} %", flow.cpu_share * 100.0),
+                    ]);
+                }
+            }
+            table.print(style)?;
+        }
         let all = r.heartbeats_sent_under_flood;
         let text = format!(
             "{} of {all} heartbeats lost under a flood of which {} frames found no buffer",
@@ -266,7 +315,7 @@ fn software(config: &hashgate_config::Config, tables: &hashgate_tables::Tables, 
     model.state.enabled = true;
     model.commit(tables.clone());
     model.set_settings(tables.settings.clone());
-    let frames = rig::frames(config, seed);
+    let frames = rig::frames(config, rig::BYTES, seed);
     let begun = Instant::now();
     for n in 0..packets as usize {
         let decision = model.receive(0, &frames[n % frames.len()], false);

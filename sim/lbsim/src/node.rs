@@ -219,6 +219,27 @@ impl<'c> Node<'c> {
     }
 }
 
+/// Builds on the command line of what takes one NIC.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub enum Width {
+    /// 64-bit streams, two wire ports.
+    #[value(name = "64")]
+    B64,
+    /// 512-bit streams, one wire port.
+    #[value(name = "512")]
+    B512,
+}
+
+impl Width {
+    /// The build.
+    pub fn build(self) -> Build {
+        match self {
+            Width::B64 => Build::B64,
+            Width::B512 => Build::B512,
+        }
+    }
+}
+
 /// The simulator's name of a build.
 pub fn sim_build(build: Build) -> hashgate_sim::Build {
     match build {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `lbsim serve`: a NIC behind a vfio-user socket, with its wires plugged into something.
 
-use crate::node::sim_build;
+use crate::node::{Width, sim_build};
 use crate::report::Style;
 use crate::wire::{Plug, Wire};
 use crate::{refuse, say};
 use anyhow::Result;
-use hashgate_config::Build;
 use hashgate_pci_sim::VfioUserServer;
 use hashgate_regs::registers::offset;
 use hashgate_sim::{InProcess, SimNic};
@@ -41,27 +40,13 @@ pub struct Serve {
     trace: Option<PathBuf>,
 }
 
-/// Builds that can be served.
-#[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum Width {
-    /// 64-bit streams, two wire ports.
-    #[value(name = "64")]
-    B64,
-    /// 512-bit streams, one wire port.
-    #[value(name = "512")]
-    B512,
-}
-
 impl Serve {
     /// Runs the command; ends only with an error or a signal.
     ///
     /// # Errors
     /// A refusal if the socket or an interface cannot be had or the build is not compiled in.
     pub fn run(&self) -> Result<()> {
-        let build = sim_build(match self.build {
-            Width::B64 => Build::B64,
-            Width::B512 => Build::B512,
-        });
+        let build = sim_build(self.build.build());
         if self.port.len() > build.ports() {
             return Err(refuse(format!("{} ports: the {build}-bit build has {}", self.port.len(), build.ports())));
         }

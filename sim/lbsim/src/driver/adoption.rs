@@ -5,6 +5,7 @@
 //! needs no driver; the other half goes to the host, whose connections get bindings.
 
 use super::rig::Folder;
+use crate::node::sim_build;
 use crate::traffic::{self, Flow, Protocol};
 use anyhow::{Context, Result, bail, ensure};
 use hashgate_config::{Config, State};
@@ -14,7 +15,7 @@ use hashgate_pci_sim::VfioUserServer;
 use hashgate_regs::defs::Verdict;
 use hashgate_regs::host::{DATA_QUEUES, ring};
 use hashgate_rings::{HostInterface, QueueChoice, RxConfig, RxQueue};
-use hashgate_sim::{Build, InProcess, SimNic, WireFrame};
+use hashgate_sim::{InProcess, SimNic, WireFrame};
 use hashgate_tables::{Tables, Target};
 use hashgate_vfio_user::VfioUser;
 use rand::SeedableRng;
@@ -35,10 +36,8 @@ const WAITING: usize = 64;
 const FLOWS: usize = 512;
 /// Target of the host.
 const HOST: u16 = 1;
-/// Target of the other wire port.
+/// Target of the wire port that frames leave by.
 const OTHER: u16 = 2;
-/// The wire port that frames leave by.
-const OUT: u8 = 1;
 /// A driver that is not ready after this has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -73,6 +72,8 @@ struct World {
     deliver: u64,
     forward: u64,
     out: u64,
+    /// The wire port that frames leave by: the other one, where there is one.
+    port: u8,
 }
 
 impl World {
@@ -87,7 +88,7 @@ impl World {
         drop(nic);
         self.device.run(CYCLES);
         let mut nic = self.device.nic();
-        while nic.pop_wire(OUT).is_some() {
+        while nic.pop_wire(self.port).is_some() {
             self.out += 1;
         }
         while nic.pop_ingress().is_some() {}
@@ -185,7 +186,7 @@ fn connections(config: &Config, seed: u64) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (all(SYN), all(ACK))
 }
 
-fn half_and_half(config: &Config) -> Tables {
+fn half_and_half(config: &Config, port: u8) -> Tables {
     let mut tables = State::new(config).tables(&config.hosts[0]);
     for rule in tables.rules.values_mut() {
         rule.map = 0;
@@ -193,7 +194,7 @@ fn half_and_half(config: &Config) -> Tables {
     tables.maps =
         [(0, (0..hashgate_tables::BUCKETS as u16).map(|bucket| if bucket % 2 == 0 { HOST } else { OTHER }).collect())]
             .into();
-    tables.targets = [(HOST, Target::deliver(0)), (OTHER, Target::forward(OUT))].into();
+    tables.targets = [(HOST, Target::deliver(0)), (OTHER, Target::forward(port))].into();
     tables
 }
 
@@ -210,15 +211,16 @@ fn sorted(mut bindings: Vec<Binding>) -> Vec<(u16, String)> {
 pub fn measure(config: &Config, seed: u64, packets: usize) -> Result<Adoption> {
     let folder = Folder::new()?;
     let socket = folder.0.join("adoption.sock");
-    let device = InProcess::new(SimNic::with_host_interface(Build::B64, seed as u32)?);
-    let tables = half_and_half(config);
+    let device = InProcess::new(SimNic::with_host_interface(sim_build(config.build), seed as u32)?);
+    let port = sim_build(config.build).ports() as u8 - 1;
+    let tables = half_and_half(config, port);
     // The control side: tables and bindings. The rings are the other processes'.
     let mut nic = Nic::open(&device)?;
     nic.load(&tables)?;
     nic.enable(true);
     let server = VfioUserServer::new(device.clone(), &socket)?;
     let (first, middle) = connections(config, seed);
-    let mut world = World { device, server, frames: first, given: 0, deliver: 0, forward: 0, out: 0 };
+    let mut world = World { device, server, frames: first, given: 0, deliver: 0, forward: 0, out: 0, port };
 
     let mut victim = Process::start(&socket)?;
     world.until(false, "the start of the driver", |_| Ok(victim.line()?.is_some()))?;

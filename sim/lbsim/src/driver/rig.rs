@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A NIC under traffic with a driver on it.
 
+use crate::node::sim_build;
 use crate::traffic::{self, Flow, Protocol};
 use anyhow::{Context, Result, bail, ensure};
 use hashgate_config::Config;
 use hashgate_device::{Bar, DeviceError, DmaRegion, Interrupt, PciDevice, Width};
 use hashgate_nic::{BindingTable, Nic, NicInfo};
 use hashgate_packets::builder::SYN;
-use hashgate_pci_sim::VfioUserServer;
+use hashgate_pci_sim::{Function, VfioUserServer};
 use hashgate_regs::defs::Table;
 use hashgate_regs::host::CONTROL_RX;
 use hashgate_regs::registers::TableSelect;
 use hashgate_rings::{HostInterface, MoverConfig, QueueChoice, RxConfig, RxQueue, SendOutcome, TxConfig, TxRing};
-use hashgate_sim::{Build, InProcess, SimNic, WireFrame};
+use hashgate_sim::{InProcess, SimNic, WireFrame};
 use hashgate_soft_nic::{Frame, SoftNic};
 use hashgate_tables::{BUCKETS, Tables};
 use hashgate_vfio_user::VfioUser;
@@ -37,7 +38,7 @@ const PATIENCE: u32 = 20_000;
 /// Different frames of a run.
 const FRAMES: usize = 4096;
 /// Bytes of a frame without FCS: the smallest.
-const BYTES: usize = 60;
+pub const BYTES: usize = 60;
 /// EtherType of heartbeats.
 const HEARTBEAT: [u8; 2] = [0x88, 0x6f];
 /// One of so many frames of the flood is a heartbeat.
@@ -88,11 +89,11 @@ pub struct Flood {
     pub dropped: u64,
 }
 
-/// Frames of random clients, of the smallest size.
-pub fn frames(config: &Config, seed: u64) -> Vec<Vec<u8>> {
+/// Frames of random clients, of so many bytes without FCS.
+pub fn frames(config: &Config, bytes: usize, seed: u64) -> Vec<Vec<u8>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let vips: Vec<_> = config.vips.iter().map(|vip| vip.addr).filter(|addr| addr.is_ipv4()).collect();
-    traffic::frames(&mut rng, Some(BYTES + traffic::FCS), FRAMES, config.cluster_mac(), &vips)
+    traffic::frames(&mut rng, Some(bytes + traffic::FCS), FRAMES, config.cluster_mac(), &vips)
 }
 
 /// A Verilated NIC with tables and traffic.
@@ -107,9 +108,10 @@ pub struct Rig {
 impl Rig {
     /// Powers a NIC on, loads its tables and enables it.
     pub fn new(config: &Config, tables: &Tables, seed: u64) -> Result<Rig> {
-        let device = InProcess::new(SimNic::with_host_interface(Build::B64, seed as u32)?);
+        let build = sim_build(config.build);
+        let device = InProcess::new(SimNic::with_host_interface(build, seed as u32)?);
         let (nic, host) = bring_up(Arc::new(device.clone()), tables)?;
-        Ok(Rig { device, nic, host, frames: frames(config, seed), tables: tables.clone() })
+        Ok(Rig { device, nic, host, frames: frames(config, BYTES, seed), tables: tables.clone() })
     }
 
     pub fn info(&self) -> &NicInfo {
@@ -205,6 +207,8 @@ impl Rig {
     pub fn flood(&mut self, packets: u64) -> Result<Flood> {
         let data = queues(&self.host)?;
         let mut control = self.host.rx_queue(CONTROL_RX, &RxConfig::default())?;
+        // Descriptors are on their way; a frame that comes before them finds none.
+        self.device.run(10 * CYCLES);
         let mut heartbeat = self.frames[0].clone();
         heartbeat[12..14].copy_from_slice(&HEARTBEAT);
         let packets = packets as usize;
@@ -245,6 +249,15 @@ fn bring_up(device: Arc<dyn PciDevice>, tables: &Tables) -> Result<(Nic, HostInt
 
 fn queues(host: &HostInterface) -> Result<Vec<RxQueue>> {
     (0..usize::from(QUEUES)).map(|n| Ok(host.rx_queue(n, &RxConfig::default())?)).collect()
+}
+
+/// A NIC that was just powered on and has got its tables, for the driver of another process; and frames of so many bytes that it delivers.
+pub fn loaded(config: &Config, tables: &Tables, bytes: usize, seed: u64) -> Result<(InProcess, Vec<Vec<u8>>)> {
+    let device = InProcess::new(SimNic::with_host_interface(sim_build(config.build), seed as u32)?);
+    let mut nic = Nic::open(&device)?;
+    nic.load(tables)?;
+    nic.enable(true);
+    Ok((device, frames(config, bytes, seed)))
 }
 
 /// Receives and sends back; `pump` moves the frames at the wire and lets time pass.
@@ -310,13 +323,23 @@ fn doorbells(rx: &[RxQueue], tx: &TxRing) -> u64 {
 pub fn echo_over_vfio_user(config: &Config, tables: &Tables, seed: u64, packets: u64) -> Result<Throughput> {
     let folder = Folder::new()?;
     let path = folder.0.join("nic.sock");
-    let device = InProcess::new(SimNic::with_host_interface(Build::B64, seed as u32)?);
+    let build = sim_build(config.build);
+    let device = InProcess::new(SimNic::with_host_interface(build, seed as u32)?);
     let server = VfioUserServer::new(device.clone(), &path)?;
     let (stop, stopped) = UnixStream::pair()?;
     let flow = AtomicBool::new(false);
-    let frames = frames(config, seed);
+    let (frames, mut given) = (frames(config, BYTES, seed), 0);
+    let mut wires = |nic: &mut SimNic, flow: bool| {
+        while flow && nic.rx_pending() < WAITING {
+            nic.push_wire(0, WireFrame::new(frames[given % frames.len()].clone()));
+            given += 1;
+        }
+        while nic.pop_wire(0).is_some() {}
+        while nic.pop_event().is_some() {}
+        while nic.pop_ingress().is_some() {}
+    };
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| serve(&device, server, &frames, &flow, &stopped));
+        let thread = scope.spawn(|| serve(&device, server, &flow, &stopped, &mut wires));
         let done = (|| {
             let (_nic, host) = bring_up(Arc::new(VfioUser::connect(&path)?), tables)?;
             flow.store(true, Ordering::Relaxed);
@@ -328,34 +351,28 @@ pub fn echo_over_vfio_user(config: &Config, tables: &Tables, seed: u64, packets:
     })
 }
 
-/// Serves the NIC, with traffic while `flow`, until the other end of `stop` is closed.
-fn serve(
-    device: &InProcess,
-    mut server: VfioUserServer<SimNic>,
-    frames: &[Vec<u8>],
+/// Serves a NIC until the other end of `stop` is closed and nothing goes on inside. `wires` moves frames at its wires, those into it only while `flow`.
+pub fn serve<F: Function + 'static>(
+    device: &hashgate_pci_sim::InProcess<F>,
+    mut server: VfioUserServer<F>,
     flow: &AtomicBool,
     stop: &UnixStream,
+    wires: &mut dyn FnMut(&mut F, bool),
 ) -> Result<()> {
-    let mut given = 0;
+    let mut stopped = false;
     loop {
         server.work()?;
-        let mut nic = device.nic();
-        while flow.load(Ordering::Relaxed) && nic.rx_pending() < WAITING {
-            nic.push_wire(0, WireFrame::new(frames[given % frames.len()].clone()));
-            given += 1;
-        }
-        while nic.pop_wire(0).is_some() {}
-        while nic.pop_event().is_some() {}
-        while nic.pop_ingress().is_some() {}
-        drop(nic);
+        wires(&mut device.nic(), flow.load(Ordering::Relaxed));
         let idle = device.run_until_idle(CYCLES);
+        if stopped {
+            wires(&mut device.nic(), false);
+            return Ok(());
+        }
         let mut fds: Vec<PollFd<'_>> = server.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         fds.push(PollFd::new(stop, PollFlags::IN));
         let limit = Timespec { tv_sec: 0, tv_nsec: if idle { 1_000_000 } else { 0 } };
         poll(&mut fds, Some(&limit))?;
-        if fds.last().is_some_and(|fd| !fd.revents().is_empty()) {
-            return Ok(());
-        }
+        stopped = fds.last().is_some_and(|fd| !fd.revents().is_empty());
     }
 }
 
