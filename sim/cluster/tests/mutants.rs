@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deliberate bugs of the protocol: each must be caught by a scenario or by the model checker.
 
+use hashgate_cluster::message::{HostSet, Phase};
 use hashgate_cluster::{Mutation, set_mutation};
 use hashgate_cluster_sim::batch::{Batch, run};
 use hashgate_cluster_sim::mutants::{Caught, search, shows};
-use hashgate_cluster_sim::world::Options;
+use hashgate_cluster_sim::scenario::{Happening, Scenario};
+use hashgate_cluster_sim::world::{Options, SECOND, World};
 
 /// Scenarios that showed them, by `--features mutants --example mutants`; a change of the protocol may need others.
 const KNOWN: &[(Mutation, u64)] = &[
@@ -15,22 +17,39 @@ const KNOWN: &[(Mutation, u64)] = &[
     (Mutation::LeaseFromOneEcho, 78),
     (Mutation::HandoverClearedOnSecondMove, 2),
     (Mutation::BaseByEpochOnly, 17),
-    (Mutation::ReplayAfterRestart, 20),
-    (Mutation::NoListening, 20),
-    (Mutation::RemoveOnHearsay, 60),
-    (Mutation::RearmWithoutRejoin, 2),
-    (Mutation::AgreeWithoutAll, 129),
-    (Mutation::OldReleases, 260),
-    (Mutation::ClaimBesideOutsiders, 154),
+    (Mutation::NoListening, 15),
 ];
 /// Scenarios that are tried for one that its known scenario does not show any more.
-const SCENARIOS: u64 = 100;
+const SCENARIOS: u64 = 400;
+
+/// Whether two members of three become stable while somebody says again what was said before, and more, all the time.
+fn settles_beside_replays(mutation: Option<Mutation>) -> bool {
+    set_mutation(mutation);
+    let mut world = World::new(&Scenario::quiet(1, 3), Options::default());
+    world.run_until(3 * SECOND);
+    assert!(world.is_stable());
+    world.inject(Happening::Crash(2));
+    world.inject(Happening::Crash(1));
+    world.inject(Happening::Start { host: 1, adopt: false });
+    for _ in 0..100 {
+        world.inject(Happening::Nonsense(20));
+        world.run_until(world.now() + SECOND / 10);
+    }
+    let views = [1, 3].map(|host| world.status(host).map(|status| (status.phase, status.view)));
+    set_mutation(None);
+    world.is_stable() && views == [Some((Phase::Stable, HostSet(0b101))); 2]
+}
 
 /// One after the other, as they share what is selected.
 #[test]
 fn every_mutant_is_caught() {
     let mut survivors = Vec::new();
     for mutation in Mutation::ALL {
+        if *mutation == Mutation::ReplayAfterRestart {
+            assert!(settles_beside_replays(None) && !settles_beside_replays(Some(*mutation)), "{mutation:?}");
+            println!("{mutation:?}: replays keep two members from a stable map");
+            continue;
+        }
         let known = KNOWN.iter().find(|(known, _)| known == mutation);
         let caught = known.and_then(|(_, seed)| Some((*seed, shows(Some(*mutation), *seed)?)));
         if let Some((seed, violation)) = caught {
