@@ -1175,8 +1175,9 @@ impl World {
                     2,
                     format!("hosts {} and {} both claim (rule, bucket) {shared:?} and more", pair.0 + 1, pair.1 + 1),
                 );
+            } else {
+                self.meeting.insert(pair, None);
             }
-            self.meeting.insert(pair, None);
         }
         let claims = &self.claims;
         self.meeting.retain(|(a, b), _| claims.partners(*a) >> b & 1 == 1);
