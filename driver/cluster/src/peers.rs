@@ -119,8 +119,10 @@ pub struct Peers {
     candidates: BTreeMap<HostId, Candidate>,
     pub formers: BTreeMap<HostId, Former>,
     flaps: BTreeMap<HostId, Flaps>,
-    /// When somebody else with my host id was heard last.
+    /// When somebody else with my host id was heard last that hears me too.
     pub duplicate: Option<Time>,
+    /// The newest of another start with my host id: (incarnation, sequence, when it came).
+    double: Option<(u64, u64, Time)>,
     /// An echo of one of my heartbeats from this sequence number on shows that its sender lives now.
     pub fresh_from: u64,
     pub ignored: Ignored,
@@ -137,6 +139,7 @@ impl Peers {
             formers: BTreeMap::new(),
             flaps: BTreeMap::new(),
             duplicate: None,
+            double: None,
             fresh_from: 0,
             ignored: Ignored::default(),
         }
@@ -153,7 +156,13 @@ impl Peers {
         if host == self.me {
             if incarnation != self.incarnation {
                 self.ignored.duplicate += 1;
-                self.duplicate = Some(now);
+                self.double = Some((incarnation, sequence, now));
+                // It lives if it has heard this start of mine; a recording of an earlier one has not.
+                let (me, mine, fresh) = (self.me, self.incarnation, self.fresh_from);
+                let is_me = |echo: &Echo| echo.host == me && echo.incarnation == mine && echo.sequence >= fresh;
+                if mutated(Mutation::ReplayAfterRestart) || beat.is_some_and(|beat| beat.echoes.iter().any(is_me)) {
+                    self.duplicate = Some(now);
+                }
             }
             return false;
         }
@@ -259,6 +268,7 @@ impl Peers {
         self.formers.retain(|_, former| now < former.removed + 16 * silence);
         self.flaps.retain(|_, flaps| now < flaps.last + FORGET_FLAPS);
         self.duplicate = self.duplicate.filter(|heard| now < heard + silence);
+        self.double = self.double.filter(|(.., heard)| now < heard + silence);
     }
 
     /// A host does not count any more: it is silent.
@@ -379,7 +389,15 @@ impl Peers {
             let (incarnation, sequence, age_ms) = alive.or(candidate).or(former)?;
             Some(Echo { host, incarnation, sequence, age_ms, counted: false })
         });
-        members.chain(others).collect()
+        // So that somebody with my host id sees that I live, and I see the same of it.
+        let double = self.double.map(|(incarnation, sequence, _)| Echo {
+            host: self.me,
+            incarnation,
+            sequence,
+            age_ms: u16::MAX,
+            counted: false,
+        });
+        members.chain(others).chain(double).collect()
     }
 
     /// Until when a start that does not count, and that works for the cluster, may yet turn out to live: it is heard, so it will echo me if it hears me. A
