@@ -57,15 +57,15 @@ pub struct Membership {
 pub struct Rule {
     /// Identity: the lower half of the rule's key.
     pub code: u32,
-    /// [`bins`] that the host has in the committed map.
+    /// [`bins`] that the host has now.
     pub current: u64,
-    /// In the proposed map.
+    /// That it has in the proposed map.
     pub new: u64,
-    /// That it gave up and that are nobody's yet.
+    /// That it had in the map committed last and has given up.
     pub idle: u64,
-    /// That it is ready to take.
+    /// That it takes as soon as all have released.
     pub ready: u64,
-    /// Load weight.
+    /// Load weight, or handling priority of a single-host rule; 0 for none.
     pub weight: u32,
     /// 0.
     pub reserved: u32,
