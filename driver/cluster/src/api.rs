@@ -38,7 +38,20 @@ pub struct RuleSet {
     pub rules: Vec<Rule>,
 }
 
+/// A bit for every rule by its number, and bit 64 for the default host.
+pub const ALL_RULES: u128 = (1 << (MAX_RULES + 1)) - 1;
+
 impl RuleSet {
+    /// Bits of rules (bit = number, bit 64 = default) of an older set as bits of this one: a rule is known by its key, and what has all has all new ones too.
+    pub fn renumbered(&self, bits: u128, old: &RuleSet) -> u128 {
+        if bits == ALL_RULES || self.digest == old.digest {
+            return bits;
+        }
+        let had = |key: u64| old.rules.iter().position(|rule| rule.key == key).is_some_and(|n| bits >> n & 1 == 1);
+        let kept = self.rules.iter().enumerate().filter(|(_, rule)| had(rule.key));
+        kept.fold(bits & 1 << MAX_RULES, |bits, (number, _)| bits | 1 << number)
+    }
+
     /// Whether maps can be made of it: at most 64 rules, digest and keys not 0, each key and each host of a rule once, weights of at most 100, handling
     /// priorities of 1..=32.
     pub fn is_good(&self) -> bool {
@@ -199,7 +212,7 @@ pub enum Command {
     Suspend,
     /// Ends `Suspend`; then as after `Stop`.
     Resume,
-    /// Rules (bit = number, bit 64 = default): take new sessions, none, or no packet.
+    /// Rules (bit = number in the active set, bit 64 = default; a change of rules keeps it with the rule): take new sessions, none, or no packet.
     EnableRules(u128),
     /// No new sessions.
     DrainRules(u128),
@@ -236,7 +249,7 @@ pub enum Action {
     HandBindings(u64),
     /// Count bindings in buckets that are not mine; answer with [`Event::Holdings`].
     CountHoldings(u64),
-    /// Rules that are disabled here have changed.
+    /// Rules that are disabled here, by their numbers, have changed.
     DisableRules(u128),
     /// The staged rule set is active from the commit that follows.
     ActivateRules(Arc<RuleSet>),

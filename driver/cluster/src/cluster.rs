@@ -15,7 +15,7 @@
 mod display;
 mod healing;
 
-use crate::api::{Action, Adopted, Command, Commit, Event, Exclusion, Log, RuleSet, Settings, Status, Time};
+use crate::api::{ALL_RULES, Action, Adopted, Command, Commit, Event, Exclusion, Log, RuleSet, Settings, Status, Time};
 use crate::fetch::{self, Answer, Fetching};
 use crate::handover::Handover;
 use crate::lease::{Lease, longest_claim};
@@ -34,8 +34,6 @@ const AGREE_BEATS: u8 = 2;
 const HOLDINGS_BEATS: u64 = 16;
 /// A change is told at once, but not before this part of a period after the heartbeat before.
 const AT_ONCE: Time = 8;
-/// All rules and the default host.
-const ALL_RULES: u128 = (1 << (MAX_RULES + 1)) - 1;
 
 /// How far the hand-over of the proposal is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +100,8 @@ pub struct Cluster {
     /// My first heartbeat that announces it.
     hold_from: u64,
     rules: Arc<RuleSet>,
+    /// Those before: others may still go by them.
+    previous: Option<Arc<RuleSet>>,
     staged: Option<Arc<RuleSet>>,
     activate: bool,
     /// Sessions opened since the last convergence, by rule.
@@ -178,6 +178,7 @@ impl Cluster {
             hold_ms: 0,
             hold_from: 0,
             rules: settings.rules.clone(),
+            previous: None,
             staged: None,
             activate: false,
             connections: Vec::new(),
@@ -508,13 +509,20 @@ impl Cluster {
         all.max()
     }
 
-    fn shares(&self) -> Vec<Share> {
+    /// What the members of the view say that maps of these rules depend on.
+    fn shares(&self, rules: &RuleSet) -> Vec<Share> {
+        // By the numbers of these rules, whichever the member goes by now.
+        let known = || [Some(&self.rules), self.staged.as_ref(), self.previous.as_ref()].into_iter().flatten();
+        let renumbered = |bits: u128, digest: u64| match known().find(|set| set.digest == digest) {
+            Some(set) => rules.renumbered(bits & ALL_RULES, set),
+            None => bits & ALL_RULES,
+        };
         let others = self.view.iter().filter_map(|(host, incarnation)| {
             let beat = &self.peers.members.get(host)?.last;
-            let closed = (beat.draining | beat.disabled) & ALL_RULES;
+            let closed = renumbered(beat.draining | beat.disabled, beat.rules);
             Some(Share { host: *host, incarnation: *incarnation, capacity: beat.capacity.min(1000), closed })
         });
-        let closed = self.draining | self.disabled;
+        let closed = renumbered(self.draining | self.disabled, self.rules.digest);
         let (host, incarnation) = (self.settings.host, self.settings.incarnation);
         let mut shares: Vec<Share> =
             others.chain([Share { host, incarnation, capacity: self.capacity, closed }]).collect();
@@ -536,7 +544,7 @@ impl Cluster {
     fn propose(&mut self, now: Time, todo: &mut Todo) {
         let base = self.greatest();
         let rules = self.next_rules();
-        let inputs = Inputs { shares: self.shares(), base, healed: self.healed(&rules), rules: rules.digest };
+        let inputs = Inputs { shares: self.shares(&rules), base, healed: self.healed(&rules), rules: rules.digest };
         let reported = self.reports().map(|(_, beat)| beat.epoch).max().unwrap_or(0);
         let fits = self.proposal.as_ref().is_some_and(|proposal| {
             let old = &proposal.inputs;
@@ -642,13 +650,17 @@ impl Cluster {
 
     /// Gives up what will not be mine. It needs nobody's leave.
     fn give_up(&mut self, proposal: &Proposal, todo: &mut Todo) {
-        let mut activated = false;
+        let (mut activated, mut renumbered) = (false, false);
         if proposal.inputs.rules != self.rules.digest
             && let Some(staged) = self.staged.take_if(|staged| staged.digest == proposal.inputs.rules)
         {
-            self.rules = staged.clone();
+            let old = std::mem::replace(&mut self.rules, staged.clone());
             (self.activate, activated) = (false, true);
+            let disabled = staged.renumbered(self.disabled, &old);
+            self.draining = staged.renumbered(self.draining, &old);
             todo.push(Action::ActivateRules(staged));
+            renumbered = std::mem::replace(&mut self.disabled, disabled) != disabled;
+            self.previous = Some(old);
         }
         // With other rules a packet may have another bucket or rule: nobody keeps anything until all have them.
         let other_rules = activated && !mutated(Mutation::ClaimAcrossRules);
@@ -659,11 +671,15 @@ impl Cluster {
             let flags = self.handover.flag_all(maps.maps.len());
             todo.push(Action::Handover(flags));
             self.release();
-            return;
+        } else {
+            let all = vec![vec![0xff; crate::api::BITMAP]; maps.maps.len()];
+            self.commit((proposal.epoch, proposal.id), maps, None, all, todo);
+            self.stage = Stage::Idling;
         }
-        let all = vec![vec![0xff; crate::api::BITMAP]; maps.maps.len()];
-        self.commit((proposal.epoch, proposal.id), maps, None, all, todo);
-        self.stage = Stage::Idling;
+        if renumbered {
+            // After the commit: until then the NIC goes by the old numbers.
+            todo.push(Action::DisableRules(self.disabled));
+        }
     }
 
     fn commit(

@@ -284,3 +284,38 @@ fn of_two_halves_the_witness_serves() {
     assert!(!net.nodes[0].nic.claims(net.now), "{}", net.tell());
     net.assert_stable(&[2]);
 }
+
+/// Rules of equal weights for all of five hosts, in this order.
+fn rules_with(digest: u64, keys: &[u64]) -> Arc<RuleSet> {
+    let weights = || (1..=5).map(|id| (host(id), 100)).collect();
+    let rules = keys.iter().map(|key| Rule { key: *key, sharing: Sharing::Multiple(weights()) }).collect();
+    Arc::new(RuleSet { digest, rules })
+}
+
+#[test]
+fn a_rule_that_drains_or_is_disabled_stays_so_under_another_number() {
+    let mut net = Net::new(3, GOOD, seed());
+    net.nodes.iter_mut().for_each(|node| node.settings.rules = rules_with(20, &[1, 2, 3]));
+    (1..=3).for_each(|id| net.start(id));
+    net.run(3_000 * MS);
+    net.command(2, Command::DrainRules(1 << 0));
+    net.command(3, Command::DisableRules(1 << 1 | 1 << 64));
+    net.run(2_000 * MS);
+    let owned = |net: &Net, id: usize| (0..4).map(|map| net.claimed(id, map) > 0).collect::<Vec<_>>();
+    assert_eq!((owned(&net, 2), owned(&net, 3)), (vec![false, true, true, false], vec![true, false, true, false]));
+    // Rule 3 goes, 4 comes, 1 and 2 change places.
+    let next = rules_with(21, &[2, 4, 1]);
+    (1..=3).for_each(|id| net.command(id, Command::Stage(next.clone())));
+    net.command(1, Command::Activate);
+    net.run(2_000 * MS);
+    assert!(net.is_stable(&[1, 2, 3]), "{}", net.tell());
+    assert_eq!((owned(&net, 2), owned(&net, 3)), (vec![true, true, false, false], vec![false, true, true, false]));
+    // Who drains altogether drains new rules too.
+    net.command(2, Command::Drain);
+    let last = rules_with(22, &[5]);
+    (1..=3).for_each(|id| net.command(id, Command::Stage(last.clone())));
+    net.command(1, Command::Activate);
+    net.run(2_000 * MS);
+    assert_eq!(owned(&net, 2), [false; 4]);
+    assert_eq!(net.claimed(1, 0) + net.claimed(3, 0), BUCKETS);
+}
