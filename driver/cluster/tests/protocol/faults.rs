@@ -526,3 +526,21 @@ fn a_heartbeat_is_cheap() {
     println!("{} messages, {each:?} each, {} actions", messages.len(), actions.len());
     assert!(each < std::time::Duration::from_millis(1), "{each:?}");
 }
+
+#[test]
+fn recordings_of_an_earlier_start_of_mine_do_not_keep_me_out() {
+    let mut net = Net::settled(3, GOOD, seed());
+    net.record = Some(Vec::new());
+    net.run(1_000 * MS);
+    let record = net.record.take().expect("it is on");
+    let own: Vec<_> = record.into_iter().filter(|message| message.host == host(1)).collect();
+    assert!(own.len() > 5, "{} messages", own.len());
+    net.crash(1);
+    net.run(1_000 * MS);
+    net.start(1);
+    for message in own.iter().cycle().take(50) {
+        net.inject(1, message.clone());
+        net.run(PERIOD / 2);
+    }
+    net.assert_stable(&[1, 2, 3]);
+}
