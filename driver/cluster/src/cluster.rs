@@ -103,6 +103,8 @@ pub struct Cluster {
     /// Those before: others may still go by them.
     previous: Option<Arc<RuleSet>>,
     staged: Option<Arc<RuleSet>>,
+    /// What was staged before that: others may have taken it for the one to activate.
+    replaced: Option<Arc<RuleSet>>,
     activate: bool,
     /// Sessions opened since the last convergence, by rule.
     connections: Vec<u32>,
@@ -180,6 +182,7 @@ impl Cluster {
             rules: settings.rules.clone(),
             previous: None,
             staged: None,
+            replaced: None,
             activate: false,
             connections: Vec::new(),
             met: None,
@@ -366,13 +369,14 @@ impl Cluster {
                 if !rules.is_good() || self.is_activating() {
                     todo.log.push(Log::StageRefused { digest: rules.digest });
                 } else {
-                    (self.staged, self.activate) = (Some(rules), false);
+                    self.replaced = self.staged.replace(rules);
+                    self.activate = false;
                 }
             }
             Command::Activate => self.activate = self.staged.is_some(),
             Command::AbortStage => {
                 if !self.is_activating() {
-                    (self.staged, self.activate) = (None, false);
+                    (self.staged, self.replaced, self.activate) = (None, None, false);
                 }
             }
             Command::Hold(ms) => self.hold_ms = ms.min(LONGEST_HOLD_MS),
@@ -444,6 +448,12 @@ impl Cluster {
         match outcome {
             Outcome::Out(cause) => {
                 self.leave(now, Some(cause), todo);
+                if let Exclusion::RuleSet { theirs } = cause
+                    && let Some(rules) = self.replaced.take_if(|replaced| replaced.digest == theirs)
+                {
+                    // The others were already activating it when another one came.
+                    self.activate_rules(rules, todo);
+                }
                 false
             }
             Outcome::View(view) => {
@@ -654,13 +664,8 @@ impl Cluster {
         if proposal.inputs.rules != self.rules.digest
             && let Some(staged) = self.staged.take_if(|staged| staged.digest == proposal.inputs.rules)
         {
-            let old = std::mem::replace(&mut self.rules, staged.clone());
             (self.activate, activated) = (false, true);
-            let disabled = staged.renumbered(self.disabled, &old);
-            self.draining = staged.renumbered(self.draining, &old);
-            todo.push(Action::ActivateRules(staged));
-            renumbered = std::mem::replace(&mut self.disabled, disabled) != disabled;
-            self.previous = Some(old);
+            renumbered = self.activate_rules(staged, todo);
         }
         // With other rules a packet may have another bucket or rule: nobody keeps anything until all have them.
         let other_rules = activated && !mutated(Mutation::ClaimAcrossRules);
@@ -680,6 +685,16 @@ impl Cluster {
             // After the commit: until then the NIC goes by the old numbers.
             todo.push(Action::DisableRules(self.disabled));
         }
+    }
+
+    /// Goes by other rules from now on; gives whether disabled rules have other numbers.
+    fn activate_rules(&mut self, rules: Arc<RuleSet>, todo: &mut Todo) -> bool {
+        let old = std::mem::replace(&mut self.rules, rules.clone());
+        let disabled = rules.renumbered(self.disabled, &old);
+        self.draining = rules.renumbered(self.draining, &old);
+        todo.push(Action::ActivateRules(rules));
+        self.previous = Some(old);
+        std::mem::replace(&mut self.disabled, disabled) != disabled
     }
 
     fn commit(

@@ -319,3 +319,22 @@ fn a_rule_that_drains_or_is_disabled_stays_so_under_another_number() {
     assert_eq!(owned(&net, 2), [false; 4]);
     assert_eq!(net.claimed(1, 0) + net.claimed(3, 0), BUCKETS);
 }
+
+#[test]
+fn who_replaced_what_the_others_activate_takes_it_again() {
+    let mut net = Net::new(3, GOOD, seed());
+    [1, 2].iter().for_each(|id| net.start(*id));
+    net.run(2_000 * MS);
+    net.start(3);
+    net.run(50 * MS);
+    let (first, second) = (rules_with(30, &[7]), rules_with(31, &[7]));
+    (1..=3).for_each(|id| net.command(id, Command::Stage(first.clone())));
+    net.command(1, Command::Activate);
+    net.run(40 * MS);
+    // The third listens and has agreed on nothing, so it takes the next one; the others do not any more.
+    (1..=3).for_each(|id| net.command(id, Command::Stage(second.clone())));
+    let refused = |id: usize| net.nodes[id - 1].log.iter().any(|(_, log)| *log == Log::StageRefused { digest: 31 });
+    assert_eq!([1, 2, 3].map(refused), [true, true, false]);
+    net.run(3_000 * MS);
+    net.assert_stable(&[1, 2, 3]);
+}
