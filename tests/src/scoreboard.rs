@@ -450,8 +450,14 @@ impl Scoreboard {
         let seen = self.decide(pending, event, new);
         for (table, lookup) in Table::ALL.into_iter().zip(&seen.lookups) {
             let missed = lookup.filter(|l| l.found.is_some_and(|b| b.fresh) && !event.found[table as usize]);
-            if let Some(lookup) = missed {
-                self.take_back(|made| made.key(table) == Some(&lookup.key));
+            // Of two frames that made it one after the other, the check of the second may yet come, and then meet what a third has made.
+            let first =
+                missed.and_then(|lookup| self.going.iter().position(|it| it.made.key(table) == Some(&lookup.key)));
+            if let Some(first) = first {
+                let Going { made, .. } = self.going.remove(first);
+                for model in self.models() {
+                    model.take_back(made);
+                }
             }
         }
     }
