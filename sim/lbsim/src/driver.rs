@@ -156,7 +156,8 @@ impl Driver {
         progress.advance(1);
         let bindings = rig.bindings(&config, if self.quick { 200 } else { 4096 })?;
         progress.advance(1);
-        let flood = rig.flood(20_000 / part)?;
+        // More than the data rings hold.
+        let flood = rig.flood(if self.quick { 4_000 } else { 20_000 })?;
         progress.advance(1);
         drop(rig);
         let vfio_user = rig::echo_over_vfio_user(&config, &tables, self.seed, 10_000 / part)?;
