@@ -74,8 +74,9 @@ pub struct Cluster {
     committed: Option<Committed>,
     /// The view that agreed on it.
     committed_by: HostSet,
-    /// The maps of `committed`, and those of other bases, by digest, while they are needed.
+    /// The maps of `committed`, with their digest.
     whole: Option<(u64, Arc<MapSet>)>,
+    /// Those of other bases, by digest, while they are needed.
     bases: BTreeMap<u64, Arc<MapSet>>,
     fetching: Option<Fetching>,
     proposal: Option<Proposal>,
@@ -452,7 +453,9 @@ impl Cluster {
                     && let Some(rules) = self.replaced.take_if(|replaced| replaced.digest == theirs)
                 {
                     // The others were already activating it when another one came.
-                    self.activate_rules(rules, todo);
+                    if self.activate_rules(rules, todo) {
+                        todo.push(Action::DisableRules(self.disabled));
+                    }
                 }
                 false
             }
@@ -687,7 +690,8 @@ impl Cluster {
         }
     }
 
-    /// Goes by other rules from now on; gives whether disabled rules have other numbers.
+    /// Goes by other rules from now on; gives whether disabled rules have other numbers, which the NIC has to be told.
+    #[must_use]
     fn activate_rules(&mut self, rules: Arc<RuleSet>, todo: &mut Todo) -> bool {
         let old = std::mem::replace(&mut self.rules, rules.clone());
         let disabled = rules.renumbered(self.disabled, &old);
