@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the file as written to a [`Config`] that can be loaded; every refusal with its line.
 
+mod daemon;
+
 use crate::raw::{self, Affinity, Many, Scalar, Weights};
-use crate::state::multicast;
+use crate::tables::multicast;
 use crate::{
     Build, CLOCK_HZ, ClusterMode, Config, ConfigError, FIRST_FORWARD, Forward, Host, MAX_FORWARDS, MAX_HOSTS,
     MAX_WEIGHT, Rule, Sharing, Step, Vip,
@@ -116,6 +118,7 @@ impl Source<'_> {
             self.rules(&raw.rule, &vips, &hosts, &names, build)?
         };
         let steps = self.steps(&raw.step, &rules, &hosts, &names)?;
+        let daemon = self.daemon(&raw, &hosts, &rules)?;
         Ok(Config {
             primary_ip,
             mode,
@@ -131,6 +134,7 @@ impl Source<'_> {
             forwards,
             rules,
             steps,
+            daemon,
         })
     }
 
@@ -272,7 +276,8 @@ impl Source<'_> {
                 Some(weight) => self.number("weight", weight, 0..=MAX_WEIGHT)?,
                 None => MAX_WEIGHT,
             };
-            hosts.push(Host { name, priority, dedicated, zone, station_mac, weight });
+            let (device, tap, wire_port) = self.device(entry, build)?;
+            hosts.push(Host { name, priority, dedicated, zone, station_mac, weight, device, tap, wire_port });
         }
         Ok(hosts)
     }

@@ -9,13 +9,17 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod daemon;
 mod error;
+mod protocol;
 mod raw;
 mod state;
+mod tables;
 
 pub use error::ConfigError;
 pub use state::State;
 
+use crate::daemon::{Daemon, Device};
 use hashgate_tables::{KeyMask, Limits, Mac, OtherIp, Timeouts, Track};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -100,6 +104,12 @@ pub struct Host {
     pub station_mac: Mac,
     /// Load weight in rules that give it none, 0..=100.
     pub weight: u32,
+    /// How its NIC is reached; a daemon needs it.
+    pub device: Option<Device>,
+    /// Name of its TAP device.
+    pub tap: String,
+    /// Wire port that its kernel's frames go out by.
+    pub wire_port: u8,
 }
 
 impl Host {
@@ -176,7 +186,7 @@ pub struct Step {
 }
 
 /// A checked configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The primary IP; the cluster MAC follows from it. It is always a VIP.
     pub primary_ip: Ipv4Addr,
@@ -206,6 +216,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// Changes during a simulation, in order.
     pub steps: Vec<Step>,
+    /// Settings of the daemons.
+    pub daemon: Daemon,
 }
 
 impl Config {

@@ -23,6 +23,14 @@ pub struct File {
     pub rule: Vec<Spanned<Rule>>,
     #[serde(default)]
     pub step: Vec<Spanned<Step>>,
+    #[serde(default)]
+    pub control: Control,
+    #[serde(default)]
+    pub metrics: Metrics,
+    #[serde(default)]
+    pub notify: Notify,
+    #[serde(default)]
+    pub monitor: Vec<Spanned<Monitor>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -37,6 +45,130 @@ pub struct Cluster {
     #[serde(default)]
     pub other_ip: OtherIp,
     pub hash_key: Option<Spanned<String>>,
+    #[serde(default)]
+    pub profile: Profile,
+    pub period_ms: Option<Spanned<i64>>,
+    pub tolerance: Option<Spanned<i64>>,
+    pub lease_ms: Option<Spanned<i64>>,
+    pub subnets: Option<Spanned<Many>>,
+    pub auth: Option<Spanned<Auth>>,
+    pub quorum: Option<Spanned<Quorum>>,
+}
+
+#[derive(serde::Deserialize, Default, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    #[default]
+    Default,
+    Compatible,
+}
+
+/// `"none"`, or keys.
+pub enum Auth {
+    None,
+    Keys(Keys),
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    pub sign: Spanned<i64>,
+    pub keys: std::collections::BTreeMap<Spanned<String>, Spanned<String>>,
+}
+
+impl<'de> Deserialize<'de> for Auth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AuthVisitor;
+        impl<'de> Visitor<'de> for AuthVisitor {
+            type Value = Auth;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("\"none\" or { sign = 1, keys = { 1 = \"FILE\" } }")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Auth, E> {
+                match text {
+                    "none" => Ok(Auth::None),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Auth, A::Error> {
+                Keys::deserialize(MapAccessDeserializer::new(map)).map(Auth::Keys)
+            }
+        }
+        deserializer.deserialize_any(AuthVisitor)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quorum {
+    pub expected_hosts: Spanned<i64>,
+    pub witness: Option<Spanned<String>>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    #[serde(default)]
+    pub remote: bool,
+    pub key_file: Option<Spanned<String>>,
+    pub grpc: Option<Grpc>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grpc {
+    pub listen: Spanned<String>,
+    pub certificate: Spanned<String>,
+    pub key: Spanned<String>,
+    pub client_ca: Spanned<String>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    pub listen: Option<Spanned<String>>,
+    pub link_bits_per_second: Option<Spanned<i64>>,
+    pub occupancy_warning: Option<Spanned<f64>>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    pub script: Option<Spanned<String>>,
+}
+
+#[derive(serde::Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    Tcp,
+    Http,
+    Command,
+}
+
+#[derive(serde::Deserialize, Default, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    #[default]
+    Drain,
+    Disable,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Monitor {
+    pub rule: Spanned<String>,
+    pub check: CheckKind,
+    pub host: Option<Spanned<String>>,
+    pub port: Option<Spanned<i64>>,
+    pub path: Option<Spanned<String>>,
+    pub expect: Option<Spanned<i64>>,
+    pub command: Option<Spanned<Vec<String>>>,
+    pub interval_s: Option<Spanned<i64>>,
+    pub timeout_s: Option<Spanned<i64>>,
+    pub rise: Option<Spanned<i64>>,
+    pub fall: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub on_failure: OnFailure,
 }
 
 #[derive(serde::Deserialize, Default, Clone, Copy)]
@@ -96,6 +228,9 @@ pub struct Host {
     pub zone: Option<Spanned<i64>>,
     pub station_mac: Spanned<String>,
     pub weight: Option<Spanned<i64>>,
+    pub device: Option<Spanned<String>>,
+    pub tap: Option<Spanned<String>>,
+    pub wire_port: Option<Spanned<i64>>,
 }
 
 #[derive(serde::Deserialize)]
