@@ -438,6 +438,43 @@ impl Nic {
         Ok(())
     }
 
+    /// Sets HANDOVER of the buckets of one map as `buckets` says (bit b % 8 of byte b / 8; empty: none has it); TRACK and other maps stay as they are. Takes effect at once, some
+    /// buckets after others.
+    ///
+    /// # Errors
+    /// [`NicError::Table`] if the map is out of range or there is another number of bits than [`BUCKETS`]; nothing was written then. [`NicError::Bulk`] if the table mover fails.
+    pub fn set_handover(&mut self, map: u8, buckets: &[u8]) -> Result<(), NicError> {
+        let maps = self.info.limits.maps;
+        if map >= maps {
+            let (what, value, max) = ("map of a flag", map.into(), u64::from(maps) - 1);
+            return Err(TableError::Range { what, value, max }.into());
+        }
+        if !buckets.is_empty() && buckets.len() != BUCKETS / 8 {
+            let (what, value, max) = ("bytes of flags", buckets.len() as u64, BUCKETS as u64 / 8);
+            return Err(TableError::Range { what, value, max }.into());
+        }
+        let first = u32::from(map) * FLAGS_WORDS as u32;
+        let known = match self.flags.remove(&map) {
+            Some(words) => words,
+            None => self.dump_words(Table::Flags, first, FLAGS_WORDS)?,
+        };
+        // Two bytes of `buckets` make a word: bit i of them becomes bit 2i.
+        let handover = |n: usize| {
+            let bits = buckets.get(2 * n..2 * n + 2).map_or(0, |pair| u32::from(pair[0]) | u32::from(pair[1]) << 8);
+            (0..16).fold(0, |word, i| word | (bits >> i & 1) << (2 * i))
+        };
+        let words: Vec<u32> = known.iter().enumerate().map(|(n, word)| word & 0xaaaa_aaaa | handover(n)).collect();
+        let differing = words.iter().zip(&known).filter(|(new, old)| new != old).count();
+        match self.bulk.as_mut().filter(|_| differing >= BULK_WORDS) {
+            Some(bulk) => bulk
+                .load(Table::Flags, first, &words)
+                .map_err(|source| NicError::Bulk { table: Table::Flags, source })?,
+            None => self.write_words(Table::Flags, first, &words, Some(&known)),
+        }
+        self.flags.insert(map, words);
+        Ok(())
+    }
+
     /// Sets the registers that `settings` tells about, where they differ; they take effect at once, one after the other.
     ///
     /// # Errors
