@@ -37,8 +37,8 @@ class Seen:
 
     # [time, host or "", how it ended, ms]
     probes: list[tuple[float, str, str, float]] = field(default_factory=list)
-    # [time, host, why]
-    broken: list[tuple[float, str, str]] = field(default_factory=list)
+    # [time, host, why, since when it was there]
+    broken: list[tuple[float, str, str, float]] = field(default_factory=list)
     # [time, why]
     failed: list[tuple[float, str]] = field(default_factory=list)
     opened: int = 0
@@ -149,7 +149,7 @@ class Load:
             except OSError:
                 await self.pause(0.2)
                 continue
-            host = ""
+            host, since = "", time.monotonic()
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     while not host.endswith("\n"):
@@ -163,7 +163,7 @@ class Load:
                             raise ValueError("not what was sent")
             except (OSError, EOFError, ValueError, TimeoutError) as error:
                 if not self.ending.is_set():
-                    self.seen.broken.append((time.monotonic(), host, error.__class__.__name__))
+                    self.seen.broken.append((time.monotonic(), host, error.__class__.__name__, since))
             finally:
                 made.close()
                 self.sessions.pop(number, None)

@@ -233,7 +233,9 @@ def cluster_toml(plan: Plan, rules: tuple[Rule, ...] = RULES, priorities: dict[s
         ]
     for rule in rules:
         lines += ["[[rule]]", f'name = "{rule.name}"', f"ports = {rule.port}", 'protocol = "tcp"',
-                  f'affinity = "{rule.affinity}"']
+                  f'affinity = "{rule.affinity}"',
+                  # Short, so that a host that drains is done soon.
+                  "timeouts = { half_open = 10, reset = 2, closing = 3 }"]
         if rule.weights:
             lines.append("weights = { " + ", ".join(f"{host} = {weight}" for host, weight in rule.weights) + " }")
         lines.append("")
