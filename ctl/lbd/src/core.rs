@@ -27,7 +27,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Between two looks at what changes slowly: NIC time, sessions, watchdog.
-const SLOW: Time = 500_000_000;
+const SLOW: Time = 1_000_000_000;
 /// Frames that are taken before the clock is looked at again.
 const BATCH: usize = 64;
 /// How long a member that stops goes on telling so.
@@ -145,7 +145,7 @@ pub struct Parts {
     pub adopted: Option<Adopted>,
     pub incarnation: u64,
     pub events: Events,
-    /// Is called every half second, and tells the service manager that all is well.
+    /// Is called every second, and tells the service manager that all is well.
     pub on_slow: Box<dyn FnMut(&Core) + Send>,
 }
 
