@@ -228,8 +228,7 @@ impl Monitors {
     /// Ends them, and kills commands that run. What they did to rules stays.
     pub async fn stop(mut self) -> Told {
         self.tasks.shutdown().await;
-        let told = self.board.told.lock().await.clone();
-        told
+        self.board.told.lock().await.clone()
     }
 }
 
