@@ -4,7 +4,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["proto/hashgate.proto"], ["proto"])?;
     tonic_prost_build::configure()
-        .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
+        .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]")
         .type_attribute(".", "#[serde(default)]")
         .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=proto/hashgate.proto");

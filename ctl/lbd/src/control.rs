@@ -158,7 +158,7 @@ pub fn listen(
     let server = ControlServer::new(config.primary_ip, auth(key)?, host, incarnation, true);
     let server = Arc::new(Mutex::new(server));
     // Answers go out by the address that was asked.
-    [config.primary_ip, Ipv4Addr::UNSPECIFIED]
+    [config.primary_ip, Ipv4Addr::BROADCAST]
         .into_iter()
         .map(|addr| {
             let at = SocketAddr::from((addr, PORT));

@@ -11,7 +11,7 @@ use hashgate_cluster::Cluster;
 use hashgate_cluster::api::{Action, Adopted, Command, Event, Quorum, Settings, Time};
 use hashgate_cluster::auth::Auth;
 use hashgate_cluster::frame::{Codec, Kind, Refusals};
-use hashgate_cluster::message::{Body, Committed, Heartbeat, HostId, HostSet, Message, Phase};
+use hashgate_cluster::message::{Body, Committed, Heartbeat, HostId, Message, Phase};
 use hashgate_config::{ClusterMode, Config, Host};
 use hashgate_hostpath::Lent;
 use hashgate_nic::BarIo;
@@ -27,7 +27,9 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Between two looks at what changes slowly: NIC time, sessions, watchdog.
-const SLOW: Time = 500_000_000;
+const SLOW: Time = 1_000_000_000;
+/// Between two membership frames, which are for display: those who read them expect one a second.
+const MEMBERSHIP: Time = 1_000_000_000;
 /// Frames that are taken before the clock is looked at again.
 const BATCH: usize = 64;
 /// How long a member that stops goes on telling so.
@@ -125,6 +127,7 @@ pub struct Core {
     converging_since: Option<Time>,
     hold_ms: u32,
     slow_at: Time,
+    membership_at: Time,
     /// Sessions made in both tables when the maps were committed last.
     sessions_before: Option<u64>,
     capacity: u16,
@@ -145,7 +148,7 @@ pub struct Parts {
     pub adopted: Option<Adopted>,
     pub incarnation: u64,
     pub events: Events,
-    /// Is called every half second, and tells the service manager that all is well.
+    /// Is called every second, and tells the service manager that all is well.
     pub on_slow: Box<dyn FnMut(&Core) + Send>,
 }
 
@@ -214,6 +217,7 @@ impl Core {
             converging_since: None,
             hold_ms: 0,
             slow_at: now,
+            membership_at: now,
             sessions_before: None,
             capacity: 100,
             disabled: 0,
@@ -454,7 +458,8 @@ impl Core {
             Ok(frame) => self.send_frame(&frame),
             Err(error) => self.log("frame", "error", format!("a message cannot be sent: {error}")),
         }
-        if beat {
+        if beat && self.clock.now() >= self.membership_at {
+            self.membership_at = self.clock.now() + MEMBERSHIP;
             let membership = self.cluster.membership(self.config.primary_ip, host_ip, 0);
             self.send_frame(&membership.encode(source, destination));
         }
@@ -571,11 +576,6 @@ impl Core {
     /// Percent of the weights, and rules that drain or are disabled here.
     pub fn own_state(&self) -> (u16, u128, u128) {
         (self.capacity, self.draining, self.disabled)
-    }
-
-    /// Hosts other than this one that are heard.
-    pub fn heard(&self) -> HostSet {
-        self.cluster.status().heard
     }
 
     /// Name of a host.

@@ -7,7 +7,7 @@ use crate::filter::{BindingFilter, binding};
 use crate::status::rule_names;
 use anyhow::Result;
 use hashgate_api::v1;
-use hashgate_config::{Config, Sharing};
+use hashgate_config::{Config, MAX_HOSTS, Sharing};
 use hashgate_hostpath::{Lent, Stats};
 use hashgate_nic::{BindingTable, Count};
 use hashgate_regs::defs::{Action, BindingState, Reason, Verdict};
@@ -24,7 +24,7 @@ pub fn counters(dataplane: &mut Dataplane, lent: &Lent) -> Result<v1::CountersRe
     let stats = lent.stats()?;
     let rules: Vec<(String, u8)> = numbered_rules(dataplane, &config);
     let nic = dataplane.nic();
-    let reasons = nic.reason_counters().into_iter().filter(|(_, _, count)| count.packets > 0);
+    let reasons = nic.read_reason_counters()?.into_iter().filter(|(_, _, count)| count.packets > 0);
     let reasons = reasons
         .map(|(verdict, reason, count)| v1::ReasonCount {
             verdict: dashed(verdict.name()),
@@ -132,12 +132,16 @@ fn mask_text(mask: KeyMask) -> String {
 }
 
 /// The rules, with what they have counted. `state`: draining and disabled rules by their places.
-pub fn rules(dataplane: &mut Dataplane, (draining, disabled): (u128, u128), owned: &[u32]) -> v1::RulesReply {
+///
+/// # Errors
+/// If the table mover fails.
+pub fn rules(dataplane: &mut Dataplane, (draining, disabled): (u128, u128), owned: &[u32]) -> Result<v1::RulesReply> {
     let config = dataplane.config().clone();
+    let counts = dataplane.nic().read_rule_counters()?;
     let numbered = numbered_rules(dataplane, &config);
     let rule = |(place, rule): (usize, &hashgate_config::Rule)| {
         let number = numbered.iter().find(|(name, _)| *name == rule.name).map_or(DEFAULT, |(_, number)| *number);
-        let count = dataplane.nic().rule_counter(number);
+        let count = counts.get(usize::from(number)).copied().unwrap_or_default();
         let vip = match &rule.vips {
             None => "all".into(),
             Some(ids) => {
@@ -185,7 +189,7 @@ pub fn rules(dataplane: &mut Dataplane, (draining, disabled): (u128, u128), owne
             bytes: count.bytes,
         }
     };
-    v1::RulesReply { rules: config.rules.iter().enumerate().map(rule).collect() }
+    Ok(v1::RulesReply { rules: config.rules.iter().enumerate().map(rule).collect() })
 }
 
 /// The targets, with what they have counted.
@@ -272,7 +276,10 @@ pub fn nic_info(dataplane: &mut Dataplane, lent: &Lent, device: &str, tap: &str)
 }
 
 /// All frames that came, and those of them that were discarded because they are another host's: packets and bytes.
-pub fn received(nic: &hashgate_nic::Nic) -> (Count, Count) {
+///
+/// # Errors
+/// If the table mover fails.
+pub fn received(nic: &mut hashgate_nic::Nic) -> Result<(Count, Count)> {
     let foreign = |reason: Reason| {
         matches!(
             reason,
@@ -287,9 +294,9 @@ pub fn received(nic: &hashgate_nic::Nic) -> (Count, Count) {
                 | Reason::BeyondWindow
         )
     };
-    let counts = nic.reason_counters();
+    let counts = nic.read_reason_counters()?;
     let sum = |which: &dyn Fn(Verdict, Reason) -> bool| {
         counts.iter().filter(|(v, r, _)| which(*v, *r)).fold(Count::default(), |sum, (_, _, count)| sum + *count)
     };
-    (sum(&|_, _| true), sum(&|verdict, reason| verdict == Verdict::Discard && foreign(reason)))
+    Ok((sum(&|_, _| true), sum(&|verdict, reason| verdict == Verdict::Discard && foreign(reason))))
 }

@@ -111,7 +111,7 @@ pub fn start(
 async fn sample(service: Service, shared: Shared) {
     loop {
         let counts = service.worker.call(|dataplane| received(dataplane.nic())).await;
-        if let Some((all, foreign)) = counts {
+        if let Some(Ok((all, foreign))) = counts {
             shared.occupancy.lock().unwrap_or_else(PoisonError::into_inner).add(Instant::now(), all, foreign);
         }
         tokio::time::sleep(SAMPLE).await;
@@ -140,7 +140,7 @@ async fn reload_on_signal(service: Service, reload: Arc<AtomicBool>) {
     }
 }
 
-/// What the core does every half second beside the protocol: the watchdog of the service manager, and addresses when other rules have become active.
+/// What the core does every second beside the protocol: the watchdog of the service manager, and addresses when other rules have become active.
 pub fn on_slow(runtime: tokio::runtime::Handle, _shared: Shared, config: Arc<Config>) -> Box<dyn FnMut(&Core) + Send> {
     let mut known = config;
     Box::new(move |core| {

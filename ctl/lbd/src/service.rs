@@ -172,7 +172,7 @@ impl Service {
                 ((draining, disabled), maps.maps.iter().map(|(_, map)| map.count(own) as u32).collect::<Vec<_>>())
             })
             .await?;
-        self.nic(move |dataplane| Ok(report::rules(dataplane, state, &owned))).await
+        self.nic(move |dataplane| report::rules(dataplane, state, &owned)).await
     }
 
     /// All bindings, counted.

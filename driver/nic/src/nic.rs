@@ -25,6 +25,13 @@ const RESET_WITNESS: usize = 7;
 #[derive(Clone)]
 pub struct BarIo(Arc<dyn Bar>);
 
+impl BarIo {
+    /// See [`Bar::pause`].
+    pub(crate) fn pause(&self, reads: u32) {
+        self.0.pause(reads);
+    }
+}
+
 impl RegisterIo for BarIo {
     fn read32(&self, offset: usize) -> u32 {
         self.0.read32(offset)
@@ -147,7 +154,7 @@ impl Nic {
 
     /// Reads the status until `done`.
     pub(crate) fn wait(&self, what: &'static str, done: impl Fn(Status) -> bool) -> Result<(), NicError> {
-        for _ in 0..POLLS {
+        for reads in 1..=POLLS {
             let bits = self.registers.io().read32(offset::STATUS);
             if bits == u32::MAX {
                 return Err(NicError::NoAnswer);
@@ -155,6 +162,7 @@ impl Nic {
             if done(Status::from_bits(bits)) {
                 return Ok(());
             }
+            self.registers.io().pause(reads);
         }
         Err(NicError::Timeout { what, polls: POLLS })
     }
@@ -288,7 +296,7 @@ impl Nic {
     }
 
     /// As [`Nic::read_words`], by the bulk mover if there is one and it is worth it.
-    fn dump_words(&mut self, table: Table, first: u32, count: usize) -> Result<Vec<u32>, NicError> {
+    pub(crate) fn dump_words(&mut self, table: Table, first: u32, count: usize) -> Result<Vec<u32>, NicError> {
         let Some(bulk) = self.bulk.as_mut().filter(|_| count >= BULK_WORDS) else {
             return Ok(self.read_words(table, first, count));
         };
