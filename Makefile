@@ -3,14 +3,14 @@
 # Everything a developer types. `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vfio lint bench bench-bindings bench-driver bench-cluster soak synth formal mutants mutants-nightly generate capture clean
+.PHONY: help setup cluster-programs demo test test-vfio lint bench bench-bindings bench-driver bench-cluster soak synth formal mutants mutants-nightly generate capture cluster cluster-down test-e2e clean
 MAKEFLAGS += --no-print-directory
 
 VENV_PYTHON := .tools/venv/bin/python
 LBSIM := target/release/lbsim
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup: ## Debian packages (as root), Python tools in .tools/venv, Rust crates; called by all others
 	@tools/setup.sh
@@ -22,11 +22,23 @@ $(LBSIM): setup
 demo: $(LBSIM) ## Four Verilated NICs share real and generated traffic; a host is taken out
 	@$(LBSIM) demo
 
+cluster-programs: $(LBSIM)
+	@cargo build --locked --release --bin lbd --bin lbctl --bin hashgate-hostpath --bin hashgate-softnic
+
+cluster: cluster-programs ## Four hosts with a NIC, lbd and nginx each, in network namespaces, and a shell (as root)
+	@tools/cluster/run.py up $(CLUSTER)
+
+cluster-down: ## Removes what make cluster has made, if anything is left
+	@tools/cluster/run.py down
+
 test: setup ## Every check and test
 	@tools/verify.py test
 
 test-vfio: $(LBSIM) ## The driver over VFIO in a guest under QEMU (part of make test; downloads 80 MB once)
 	@tools/guest/run.py
+
+test-e2e: cluster-programs ## Real clients on a cluster of network namespaces: faults, changes, mistakes (as root, about an hour)
+	@tests/e2e/run.py
 
 lint: setup ## The checks that run no test: generated files, Verilator, slang, clippy, rustfmt
 	@tools/verify.py lint

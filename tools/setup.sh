@@ -37,6 +37,24 @@ need_packages setup "${packages[@]}"
 if ! command -v tshark >/dev/null && [ ! -e .tools/without-tshark ]; then
     need_packages setup tshark || { echo "setup: going on without tshark" && touch .tools/without-tshark; }
 fi
+# So are these, for clusters on one machine. nginx must not start by itself: policy-rc.d says no to services meanwhile.
+packages=()
+for pair in nginx:nginx-light ethtool:ethtool tcpdump:tcpdump curl:curl ip:iproute2; do
+    [ -n "$(PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}")" ] || packages+=("${pair##*:}")
+done
+if [ ${#packages[@]} -gt 0 ] && [ ! -e .tools/without-cluster ]; then
+    policy=/usr/sbin/policy-rc.d
+    made=
+    if [ "$(id -u)" = 0 ] && [ ! -e $policy ]; then
+        made=$policy
+        trap '[ -z "$made" ] || rm -f "$made"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+    fi
+    need_packages setup "${packages[@]}" || { echo "setup: going on without clusters on this machine" && touch .tools/without-cluster; }
+    [ -z "$made" ] || rm -f "$made"
+    made=
+fi
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$(python3 --version) is too old, Python 3.11 or newer is needed"
 

@@ -156,7 +156,7 @@ def violation(schema: Any, value: Any, where: str = "$", root: Any = None, depth
         return f"{where}: nothing is allowed here"
     if "$ref" in schema:
         target = root
-        for part in schema["$ref"].removeprefix("#").strip("/").split("/"):
+        for part in filter(None, schema["$ref"].removeprefix("#").split("/")):
             target = target[part]
         return violation(target, value, where, root, depth + 1)
     for key in ("anyOf", "oneOf"):

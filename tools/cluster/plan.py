@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cluster on one machine consists of: names, addresses and the files of its programs. Touches nothing."""
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,7 @@ class Plan:
     def members(self) -> list[Host]:
         """All hosts in the order of their priorities."""
         third = 10 * self.number
-        return [Host(f"h{n}", n, f"10.9.{third}.{n}", f"fd09:0:0:{self.number:x}::{n:x}",
+        return [Host(f"h{n}", n, f"10.9.{third}.{n}", six(self.number, n),
                      f"02:09:{self.number:02x}:00:00:{n:02x}") for n in range(1, self.hosts + 1)]
 
     def host(self, name: str) -> Host:
@@ -108,7 +109,7 @@ class Plan:
     @property
     def vip6(self) -> str:
         """The VIP of IPv6."""
-        return f"fd09:0:0:{self.number:x}::100"
+        return six(self.number, 0x100)
 
     @property
     def gateway(self) -> str:
@@ -128,12 +129,12 @@ class Plan:
     @property
     def clients6(self) -> list[str]:
         """Client addresses of IPv6, on the network of the hosts."""
-        return [f"fd09:0:0:{self.number:x}::c:{n:x}" for n in range(CLIENTS6)]
+        return [six(self.number, 0xC0000 + n) for n in range(CLIENTS6)]
 
     @property
     def subnets(self) -> list[str]:
         """Networks of the hosts."""
-        return [f"10.9.{10 * self.number}.0/24", f"fd09:0:0:{self.number:x}::/64"]
+        return [f"10.9.{10 * self.number}.0/24", f"{six(self.number, 0)}/64"]
 
     @property
     def cluster_mac(self) -> str:
@@ -168,6 +169,11 @@ class Plan:
     def device_of(self, host: str) -> str:
         """`device` in the configuration."""
         return "soft:wire" if self.device == "soft" else f"vfio-user:{self.nic_socket(host)}"
+
+
+def six(number: int, host: int) -> str:
+    """An IPv6 address of a cluster, as tools print it."""
+    return str(ipaddress.IPv6Address((0xFD09 << 112) + (number << 64) + host))
 
 
 def mac(octets: list[int]) -> str:
