@@ -252,7 +252,9 @@ impl Core {
                 return Ok(());
             }
             self.wait(leaving)?;
+            let woken = Instant::now();
             self.hear()?;
+            let heard = woken.elapsed();
             for done in self.worker.take_done() {
                 match done {
                     Done::Event(event) => self.step(event),
@@ -272,8 +274,17 @@ impl Core {
             if now >= self.cluster.deadline() {
                 self.step(Event::Tick);
             }
+            let stepped = woken.elapsed();
             if now >= self.slow_at {
                 self.look_around(now)?;
+            }
+            let all = woken.elapsed();
+            if all > self.config.daemon.period {
+                tracing::warn!(
+                    "a round took {all:?}, longer than a heartbeat: {heard:?} to hear, {:?} to act, {:?} to look around",
+                    stepped - heard,
+                    all - stepped
+                );
             }
         }
     }

@@ -134,6 +134,9 @@ fn configuration(cli: &Cli) -> Result<(Arc<Config>, Host)> {
     }
     core::settings(&config, &host, 1).with_context(|| format!("{}", cli.config.display()))?;
     keys::auth(&config).with_context(|| format!("{}", cli.config.display()))?;
+    if let Some(script) = &config.daemon.notify {
+        hashgate_watch::notify::check_script(script).with_context(|| format!("{}", cli.config.display()))?;
+    }
     if let Some(key) = &config.daemon.control_key {
         control::auth(key).with_context(|| format!("{}: [control]", cli.config.display()))?;
     }
@@ -214,7 +217,7 @@ fn daemon(cli: &Cli, config: Arc<Config>, host: Host, places: &Places) -> Result
         occupancy: shared.occupancy.clone(),
         watching: Arc::default(),
     };
-    serve::start(&runtime, listeners, service, &config, &shared, reload).map_err(refused)?;
+    let _monitors = serve::start(&runtime, listeners, service, &config, &host, &shared, reload).map_err(refused)?;
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let result = core.run(&stop);

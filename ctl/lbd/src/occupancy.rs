@@ -1,51 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Switch occupancy: the share of the link that frames of other hosts take (requirement N20).
+//! Samples of counters, for switch occupancy (requirement N20) over the last seconds.
 
-use hashgate_api::v1::OccupancyHost;
+use hashgate_api::v1::{CountersReply, OccupancyHost};
 use hashgate_config::daemon::Daemon;
-use hashgate_nic::Count;
+use hashgate_watch::occupancy::{Link, Reading};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
-/// What is measured over.
-const WINDOW: Duration = Duration::from_secs(10);
-/// Of a frame on the wire beside what the NIC counts: preamble, gap and FCS, bytes.
-const OVERHEAD: u64 = 8 + 12 + 4;
+/// What is measured over, ns.
+const WINDOW: u64 = 10_000_000_000;
 
 /// Counts at some times.
 #[derive(Debug, Default)]
 pub struct Occupancy {
-    samples: VecDeque<(Instant, Count, Count)>,
+    readings: VecDeque<Reading>,
 }
 
 impl Occupancy {
-    /// What was received in all, and what of it was others', until now.
-    pub fn add(&mut self, now: Instant, received: Count, foreign: Count) {
-        self.samples.push_back((now, received, foreign));
-        while self.samples.len() > 2 && now - self.samples[1].0 >= WINDOW {
-            self.samples.pop_front();
+    /// What has been counted by now.
+    pub fn add(&mut self, counters: &CountersReply) {
+        let reading = Reading::of(counters);
+        self.readings.push_back(reading);
+        while self.readings.get(1).is_some_and(|second| reading.time.saturating_sub(second.time) >= WINDOW) {
+            self.readings.pop_front();
         }
     }
 
-    /// Of the last seconds.
-    pub fn host(&self, host: String, daemon: &Daemon) -> OccupancyHost {
-        let zero = OccupancyHost { host: host.clone(), ..OccupancyHost::default() };
-        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return zero };
-        let seconds = (last.0 - first.0).as_secs_f64();
-        if seconds <= 0.0 {
-            return zero;
-        }
-        let foreign_packets = last.2.packets.saturating_sub(first.2.packets);
-        let foreign_bytes = last.2.bytes.saturating_sub(first.2.bytes);
-        let bits = 8 * (foreign_bytes + OVERHEAD * foreign_packets);
-        let share = bits as f64 / seconds / daemon.link_bits_per_second as f64;
-        OccupancyHost {
-            host,
-            seconds,
-            received_bytes: last.1.bytes.saturating_sub(first.1.bytes),
-            foreign_bytes,
-            share,
-            warning: share > daemon.occupancy_warning,
-        }
+    /// Of the last seconds; zeros before the second sample.
+    pub fn host(&self, host: &str, daemon: &Daemon) -> OccupancyHost {
+        let link = Link { bits_per_second: daemon.link_bits_per_second, threshold: daemon.occupancy_warning };
+        let measured =
+            self.readings.front().zip(self.readings.back()).and_then(|(first, last)| first.until(last, host, link));
+        measured.unwrap_or_else(|| OccupancyHost { host: host.to_owned(), ..OccupancyHost::default() })
     }
 }

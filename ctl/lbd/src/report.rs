@@ -10,7 +10,7 @@ use hashgate_api::v1;
 use hashgate_config::{Config, MAX_HOSTS, Sharing};
 use hashgate_hostpath::{Lent, Stats};
 use hashgate_nic::{BindingTable, Count};
-use hashgate_regs::defs::{Action, BindingState, Reason, Verdict};
+use hashgate_regs::defs::{Action, BindingState};
 use hashgate_tables::{KeyMask, NOBODY};
 
 /// Words of the definitions, as people write them.
@@ -33,8 +33,12 @@ pub fn counters(dataplane: &mut Dataplane, lent: &Lent) -> Result<v1::CountersRe
             bytes: count.bytes,
         })
         .collect();
-    let rules = rules.into_iter().map(|(name, number)| named(name, nic.rule_counter(number))).collect();
-    let targets = config.hosts.iter().map(|host| named(host.name.clone(), nic.target_counter(host.target()))).collect();
+    let counts = nic.read_rule_counters()?;
+    let of = |counts: &[Count], number: usize| counts.get(number).copied().unwrap_or_default();
+    let rules = rules.into_iter().map(|(name, number)| named(name, of(&counts, number.into()))).collect();
+    let counts = nic.read_target_counters(MAX_HOSTS as u16 + 1)?;
+    let target = |host: &hashgate_config::Host| named(host.name.clone(), of(&counts, host.target().into()));
+    let targets = config.hosts.iter().map(target).collect();
     let ports = (0..nic.info().ports)
         .map(|port| {
             let count = nic.port_counters(port);
@@ -194,7 +198,10 @@ pub fn rules(dataplane: &mut Dataplane, (draining, disabled): (u128, u128), owne
 
 /// The targets, with what they have counted.
 pub fn targets(dataplane: &mut Dataplane) -> Result<v1::TargetsReply> {
-    let tables = dataplane.current_tables()?;
+    let mut tables = dataplane.current_tables()?;
+    // The map of control datagrams is none of the cluster's.
+    let places = dataplane.places();
+    tables.maps.retain(|number, _| places.iter().any(|(known, _)| *known == Some(*number)));
     let config = dataplane.config().clone();
     let target = |(id, entry): (&u16, &hashgate_tables::Target)| {
         let count = dataplane.nic().target_counter(*id);
@@ -273,30 +280,4 @@ pub fn nic_info(dataplane: &mut Dataplane, lent: &Lent, device: &str, tap: &str)
         scrub_errors: faults.scrub_errors,
         controllers,
     })
-}
-
-/// All frames that came, and those of them that were discarded because they are another host's: packets and bytes.
-///
-/// # Errors
-/// If the table mover fails.
-pub fn received(nic: &mut hashgate_nic::Nic) -> Result<(Count, Count)> {
-    let foreign = |reason: Reason| {
-        matches!(
-            reason,
-            Reason::Map
-                | Reason::DefaultHost
-                | Reason::Binding
-                | Reason::Affinity
-                | Reason::Handover
-                | Reason::IcmpError
-                | Reason::IcmpOwner
-                | Reason::FragmentUnknown
-                | Reason::BeyondWindow
-        )
-    };
-    let counts = nic.read_reason_counters()?;
-    let sum = |which: &dyn Fn(Verdict, Reason) -> bool| {
-        counts.iter().filter(|(v, r, _)| which(*v, *r)).fold(Count::default(), |sum, (_, _, count)| sum + *count)
-    };
-    Ok((sum(&|_, _| true), sum(&|verdict, reason| verdict == Verdict::Discard && foreign(reason))))
 }

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sockets of the daemon, and what it does beside the protocol.
 
-use crate::control::Refused;
+use crate::control::{Refused, rule_bits};
 use crate::core::Core;
 use crate::occupancy::Occupancy;
-use crate::report::received;
 use crate::service::{HashgateServer, Service};
 use crate::setup::{self, Places};
 use anyhow::{Context, Result, bail};
-use hashgate_config::Config;
+use hashgate_cluster::api::Command;
+use hashgate_config::{Config, Host};
+use hashgate_watch::BoxFuture;
+use hashgate_watch::metrics::{self, Sample};
+use hashgate_watch::monitor::{self, MonitorConfig, Monitors, Verb};
+use hashgate_watch::notify::Notifier;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
@@ -38,8 +42,7 @@ pub struct Shared {
 pub struct Listeners {
     unix: UnixListener,
     grpc: Option<TcpListener>,
-    /// For metrics.
-    pub metrics: Option<TcpListener>,
+    metrics: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -80,9 +83,10 @@ pub fn start(
     listeners: Listeners,
     service: Service,
     config: &Config,
+    own: &Host,
     shared: &Shared,
     reload: Arc<AtomicBool>,
-) -> Result<()> {
+) -> Result<Arc<Monitors>> {
     let server = || HashgateServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE);
     let unix = Server::builder().add_service(server());
     runtime.spawn(async move {
@@ -102,17 +106,82 @@ pub fn start(
             }
         });
     }
-    runtime.spawn(sample(service.clone(), shared.clone()));
+    let _entered = runtime.enter();
+    let monitors = Arc::new(monitors(&service, config, own));
+    if let Some(listener) = listeners.metrics {
+        let (service, shared, monitors) = (service.clone(), shared.clone(), monitors.clone());
+        let sample = move || -> BoxFuture<Result<Sample, String>> {
+            let (service, shared, monitors) = (service.clone(), shared.clone(), monitors.clone());
+            Box::pin(async move {
+                let sample = service.sample(&shared.refused, monitors.statuses()).await;
+                sample.map_err(|refusal| refusal.message().to_owned())
+            })
+        };
+        runtime.spawn(metrics::serve(listener, sample, std::future::pending()));
+    }
+    let notifier = config.daemon.notify.as_ref().map(|script| {
+        let events = service.clone();
+        Notifier::start(script, config.primary_ip, own.priority, move |report| {
+            let severity = if report.done { "info" } else { "warning" };
+            events.events.add("", 0, "notify", severity, format!("{}: {}", report.state.name(), report.text));
+        })
+    });
+    let notifier = notifier.transpose().context("[notify] script")?;
+    runtime.spawn(look(service.clone(), shared.clone(), notifier));
     runtime.spawn(reload_on_signal(service, reload));
-    Ok(())
+    Ok(monitors)
+}
+
+/// Application monitors, whose verdicts are commands for rules.
+fn monitors(service: &Service, config: &Config, own: &Host) -> Monitors {
+    let first = own.dedicated.first().copied();
+    let configs = config.daemon.monitors.iter().map(|monitor| MonitorConfig::new(monitor, first)).collect();
+    let act = {
+        let service = service.clone();
+        move |rule: String, verb: Verb| -> BoxFuture<Result<(), String>> {
+            let service = service.clone();
+            Box::pin(async move {
+                let done = service.core.call(move |core| {
+                    let bits = rule_bits(core.config(), &[rule])?;
+                    core.command(match verb {
+                        Verb::Enable => Command::EnableRules(bits),
+                        Verb::Drain => Command::DrainRules(bits),
+                        Verb::Disable => Command::DisableRules(bits),
+                    });
+                    Ok(())
+                });
+                done.await.unwrap_or_else(|| Err("the daemon ends".into()))
+            })
+        }
+    };
+    let report = {
+        let (events, host) = (service.events.clone(), own.name.clone());
+        move |report: monitor::Report| {
+            let severity = if report.failed || report.wants != Verb::Enable { "warning" } else { "info" };
+            let text = format!("rule {}: {} ({})", report.rule, report.wants.name(), report.text);
+            events.add(&host, 0, "monitor", severity, text);
+        }
+    };
+    Monitors::start(configs, &own.name, monitor::Told::default(), act, report)
+}
+
+/// The state for the notify script.
+async fn look(service: Service, shared: Shared, mut notifier: Option<Notifier>) {
+    let sampler = tokio::spawn(sample(service.clone(), shared));
+    while let Ok(status) = service.status_now().await {
+        if let Some(notifier) = &mut notifier {
+            notifier.status(&status);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    sampler.abort();
 }
 
 /// Byte counters for occupancy.
 async fn sample(service: Service, shared: Shared) {
     loop {
-        let counts = service.worker.call(|dataplane| received(dataplane.nic())).await;
-        if let Some(Ok((all, foreign))) = counts {
-            shared.occupancy.lock().unwrap_or_else(PoisonError::into_inner).add(Instant::now(), all, foreign);
+        if let Ok(counters) = service.counters_now().await {
+            shared.occupancy.lock().unwrap_or_else(PoisonError::into_inner).add(&counters);
         }
         tokio::time::sleep(SAMPLE).await;
     }

@@ -10,16 +10,19 @@ use crate::filter::{BindingFilter, binding};
 use crate::occupancy::Occupancy;
 use crate::reload::Reloader;
 use crate::report;
-use crate::status::{mode_name, rule_bit, rule_names, status};
+use crate::status::{mode_name, rule_names, status};
 use crate::worker::Worker;
 use anyhow::Result;
 use hashgate_api::v1::hashgate_server::Hashgate;
 use hashgate_api::v1::{self, *};
 use hashgate_cluster::control::{Outcome, Request as Wanted};
+use hashgate_cluster::frame::Refusals;
 use hashgate_cluster::message::{HostId, HostSet};
 use hashgate_config::Config;
 use hashgate_hostpath::Lent;
 use hashgate_nic::BindingEventKind;
+use hashgate_watch::metrics::{Refused, Sample};
+use hashgate_watch::monitor::MonitorStatus;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -162,6 +165,46 @@ impl Service {
         self.nic(move |dataplane| report::counters(dataplane, &lent)).await
     }
 
+    /// The NIC.
+    pub async fn nic_info_now(&self) -> Result<NicInfoReply, Refusal> {
+        let host = self.core(|core| core.host().clone()).await?;
+        let device = host.device.as_ref().map_or_else(String::new, ToString::to_string);
+        let lent = self.lent.clone();
+        self.nic(move |dataplane| report::nic_info(dataplane, &lent, &device, &host.tap)).await
+    }
+
+    /// A page of metrics.
+    pub async fn sample(
+        &self,
+        refused_control: &Mutex<Refusals>,
+        monitors: Vec<MonitorStatus>,
+    ) -> Result<Sample, Refusal> {
+        let (tally, frames) = self.core(|core| (core.tally, core.refused.clone())).await?;
+        let channel = |channel: &str, refusals: &Refusals| {
+            let of = |(refusal, count): (hashgate_cluster::frame::Refusal, u64)| Refused {
+                channel: channel.to_owned(),
+                reason: refusal.to_string().replace(' ', "-"),
+                count,
+            };
+            refusals.iter().filter(|(_, count)| *count > 0).map(of).collect::<Vec<_>>()
+        };
+        let mut refused = channel("frames", &frames);
+        refused.extend(channel("control", &refused_control.lock().unwrap_or_else(PoisonError::into_inner)));
+        Ok(Sample {
+            status: self.status_now().await?,
+            counters: self.counters_now().await?,
+            bindings: self.bindings_now().await?,
+            rules: self.rules_now().await?,
+            occupancy: self.occupancy_now().await?,
+            nic: Some(self.nic_info_now().await?),
+            converging_seconds_last: tally.converging.map(|ns| ns as f64 / 1e9),
+            convergences: tally.convergences,
+            buckets_moved: tally.moved,
+            refused,
+            monitors,
+        })
+    }
+
     /// The rules with their state.
     pub async fn rules_now(&self) -> Result<RulesReply, Refusal> {
         let (state, owned) = self
@@ -189,7 +232,7 @@ impl Service {
     pub async fn occupancy_now(&self) -> Result<OccupancyReply, Refusal> {
         let (config, name) = self.core(|core| (core.config().clone(), core.host().name.clone())).await?;
         let daemon = &config.daemon;
-        let host = self.occupancy.lock().unwrap_or_else(PoisonError::into_inner).host(name, daemon);
+        let host = self.occupancy.lock().unwrap_or_else(PoisonError::into_inner).host(&name, daemon);
         Ok(OccupancyReply {
             link_bits_per_second: daemon.link_bits_per_second,
             threshold: daemon.occupancy_warning,
@@ -410,10 +453,7 @@ impl Hashgate for Service {
     }
 
     async fn nic_info(&self, _: Request<NicInfoRequest>) -> Reply<NicInfoReply> {
-        let host = self.core(|core| core.host().clone()).await?;
-        let device = host.device.as_ref().map_or_else(String::new, ToString::to_string);
-        let lent = self.lent.clone();
-        Ok(Response::new(self.nic(move |dataplane| report::nic_info(dataplane, &lent, &device, &host.tap)).await?))
+        Ok(Response::new(self.nic_info_now().await?))
     }
 
     async fn explain(&self, from: Request<ExplainRequest>) -> Reply<ExplainReply> {
@@ -448,12 +488,6 @@ fn watched(dataplane: &mut Dataplane, filter: &BindingFilter) -> Result<(Vec<Bin
         lost: 0,
     });
     Ok((told.collect(), lost))
-}
-
-/// Rules as a monitor names them, as bits.
-pub fn rule_mask(config: &Config, rule: &str) -> u128 {
-    let rules = config.rules.len();
-    rule_names(config).iter().position(|name| name == rule).map_or(0, |place| rule_bit(place, rules))
 }
 
 /// Also for programs that have the messages only.
