@@ -26,9 +26,8 @@ impl NicClock {
         NicClock { offset: low, last: 0 }
     }
 
-    /// By another reading. The two clocks may run at rates that differ: once a second is enough.
-    pub fn read_again(&mut self, read: impl FnOnce() -> u64) {
-        let (low, high) = bounds(read);
+    /// By another reading ([`bounds`]). The two clocks may run at rates that differ: once a second is enough.
+    pub fn read_again(&mut self, (low, high): (i64, i64)) {
         self.offset = self.offset.clamp(low, high.max(low));
     }
 
@@ -40,8 +39,8 @@ impl NicClock {
     }
 }
 
-/// What NIC time minus the machine's is at least and at most.
-fn bounds(read: impl FnOnce() -> u64) -> (i64, i64) {
+/// What NIC time minus the machine's is at least and at most, by a reading of NIC time.
+pub fn bounds(read: impl FnOnce() -> u64) -> (i64, i64) {
     let before = machine_ns() as i64;
     let nic = read() as i64;
     let after = machine_ns() as i64;
@@ -58,15 +57,15 @@ mod tests {
         let mut clock = NicClock::new(|| machine() as u64 + 1_000_000_000);
         let first = clock.offset;
         // A reading that took long proves little.
-        clock.read_again(|| {
+        clock.read_again(bounds(|| {
             let nic = machine() as u64 + 1_000_000_000;
             std::thread::sleep(std::time::Duration::from_millis(5));
             nic
-        });
+        }));
         assert_eq!(clock.offset, first);
         // A NIC that runs slow pulls it back, and time stands still for so long.
         let before = clock.now();
-        clock.read_again(|| machine() as u64 + 900_000_000);
+        clock.read_again(bounds(|| machine() as u64 + 900_000_000));
         assert!(clock.offset < first - 50_000_000);
         assert!(clock.now() >= before);
     }

@@ -5,7 +5,7 @@
 use crate::bell::Bell;
 use crate::clock::NicClock;
 use crate::events::{Events, describe, host_name};
-use crate::worker::{Done, Job, Worker};
+use crate::worker::{Done, Job, Look, Worker};
 use anyhow::{Result, anyhow, bail};
 use hashgate_cluster::Cluster;
 use hashgate_cluster::api::{Action, Adopted, Command, Event, Quorum, Settings, Time};
@@ -264,6 +264,7 @@ impl Core {
                         }
                         self.work();
                     }
+                    Done::Look(look) => self.look_around(look)?,
                     Done::Failed(error) => return Err(error.context("the NIC did not do what it should")),
                 }
             }
@@ -274,17 +275,13 @@ impl Core {
             if now >= self.cluster.deadline() {
                 self.step(Event::Tick);
             }
-            let stepped = woken.elapsed();
             if now >= self.slow_at {
-                self.look_around(now)?;
+                self.slow_at = now + SLOW;
+                self.worker.push(Job::Look);
             }
             let all = woken.elapsed();
             if all > self.config.daemon.period {
-                tracing::warn!(
-                    "a round took {all:?}, longer than a heartbeat: {heard:?} to hear, {:?} to act, {:?} to look around",
-                    stepped - heard,
-                    all - stepped
-                );
+                tracing::warn!("a round took {all:?}, longer than a heartbeat: {heard:?} to hear");
             }
         }
     }
@@ -500,14 +497,12 @@ impl Core {
     }
 
     /// What changes slowly.
-    fn look_around(&mut self, now: Time) -> Result<()> {
-        self.slow_at = now + SLOW;
-        let registers = &self.registers;
-        if registers.id() == u32::MAX {
+    fn look_around(&mut self, look: Look) -> Result<()> {
+        if look.gone {
             bail!("the NIC does not answer any more: its registers read ones");
         }
-        self.clock.read_again(|| registers.time_ns());
-        let created = registers.binding_created(0) + registers.binding_created(1);
+        self.clock.read_again(look.bounds);
+        let created = look.created;
         let before = *self.sessions_before.get_or_insert(created);
         // The NIC counts sessions of all rules together.
         let sessions = u32::try_from(created.saturating_sub(before)).unwrap_or(u32::MAX);

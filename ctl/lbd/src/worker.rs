@@ -2,6 +2,7 @@
 //! The thread that works on the NIC's tables. What the protocol wants comes before what people want.
 
 use crate::bell::Bell;
+use crate::clock::bounds;
 use crate::dataplane::Dataplane;
 use anyhow::Result;
 use hashgate_cluster::api::{Commit, Event};
@@ -25,6 +26,8 @@ pub enum Job {
     Disable(u128),
     Activate(Arc<Config>),
     Remember(Committed),
+    /// Read what changes slowly.
+    Look,
 }
 
 /// What came of it.
@@ -32,8 +35,21 @@ pub enum Job {
 pub enum Done {
     Event(Event),
     Handover(u64),
+    /// What changes slowly.
+    Look(Look),
     /// The NIC, or this side of it, cannot go on.
     Failed(anyhow::Error),
+}
+
+/// What changes slowly.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// The NIC does not answer.
+    pub gone: bool,
+    /// Bounds of NIC time, see [`crate::clock::bounds`].
+    pub bounds: (i64, i64),
+    /// Sessions made since the reset.
+    pub created: u64,
 }
 
 /// What somebody wants to do with the NIC.
@@ -166,6 +182,14 @@ fn carry_out(dataplane: &mut Dataplane, job: Job) -> Result<Option<Done>> {
         Job::Activate(config) => {
             dataplane.activate(config)?;
             None
+        }
+        Job::Look => {
+            let registers = dataplane.nic().registers();
+            Some(Done::Look(Look {
+                gone: registers.id() == u32::MAX,
+                bounds: bounds(|| registers.time_ns()),
+                created: registers.binding_created(0) + registers.binding_created(1),
+            }))
         }
         Job::Remember(committed) => {
             dataplane.remember(committed)?;
