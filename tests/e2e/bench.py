@@ -131,7 +131,7 @@ class Capture:
     def __init__(self, cluster: Cluster, where: str, interface: str, expression: str, snap: int = 128) -> None:
         self.file = cluster.plan.run / f"capture-{where}-{interface}-{time.monotonic_ns()}.pcap"
         self.log = self.file.with_suffix(".log")
-        command = ["tcpdump", "-Z", "root", "-n", "-p", "-U", "-B", "8192", "-s", str(snap), "-i", interface, "-w", str(self.file), expression]
+        command = ["tcpdump", "-Z", "root", "-n", "-p", "-U", "--immediate-mode", "-B", "8192", "-s", str(snap), "-i", interface, "-w", str(self.file), expression]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(machine.inside(cluster.space(where), command), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT, start_new_session=True)

@@ -39,11 +39,10 @@ class Seen:
     probes: list[tuple[float, str, str, float]] = field(default_factory=list)
     # [time, host, why, since when it was there]
     broken: list[tuple[float, str, str, float]] = field(default_factory=list)
-    # [time, why]
-    failed: list[tuple[float, str]] = field(default_factory=list)
+    # [time, host or "", why, since when the connection was there]
+    failed: list[tuple[float, str, str, float]] = field(default_factory=list)
     opened: int = 0
     requests: int = 0
-    # A connection for each worker is no share: these are by new connections.
     by_host: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     busy_seconds: float = 0.0
@@ -172,25 +171,27 @@ class Load:
     async def worker(self, path: str, size: int, digest: str) -> None:
         """Requests one after the other, with a new connection every so often."""
         made: socket.socket | None = None
-        left = 0
+        left, host, since = 0, "", 0.0
         while not self.ending.is_set():
             try:
                 if made is None:
+                    host, since = "", time.monotonic()
                     made, left = await self.connect(80, CONNECT_SECONDS, False), self.options.keep
                 began = time.monotonic()
                 async with asyncio.timeout(self.options.answer_seconds):
                     status, headers, body = await get(self.loop, made, path)
                 if status != 200 or len(body) != size or hashlib.sha256(body).hexdigest() != digest:
                     raise ValueError(f"status {status}, {len(body)} bytes")
+                host = headers.get("x-host", "")
                 self.seen.requests += 1
                 self.seen.bytes += len(body)
                 self.seen.busy_seconds += time.monotonic() - began
                 left -= 1
                 if left == 0:
-                    self.seen.by_host[headers.get("x-host", "")] += 1
+                    self.seen.by_host[host] += 1
             except (OSError, EOFError, ValueError, TimeoutError) as error:
                 if not self.ending.is_set() and len(self.seen.failed) < MAX_KEPT:
-                    self.seen.failed.append((time.monotonic(), f"{error.__class__.__name__} {error}".strip()))
+                    self.seen.failed.append((time.monotonic(), host, f"{error.__class__.__name__} {error}".strip(), since))
                 await self.pause(0.1)
                 left = 0
             if left <= 0 and made is not None:

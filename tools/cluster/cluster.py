@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster on one machine: hosts in network namespaces on a Linux bridge, each with a simulated NIC, `lbd` and a web server, and a namespace of clients. For `run.py` and the end-to-end tests."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -138,7 +139,7 @@ class Cluster:
         self.record.add_space(space)
         self.cable(space, "lan", "client")
         machine.run(machine.inside(space, ["sysctl", "-qw", "net.ipv6.conf.lan.disable_ipv6=0",
-                                           "net.ipv4.conf.all.arp_announce=2", "net.ipv4.tcp_syn_retries=1"]))
+                                           "net.ipv4.conf.all.arp_announce=2"]))
         machine.ip(space, f"addr add {plan.gateway}/24 dev lan", *(f"addr add {addr}/32 dev lo" for addr in plan.clients),
                    *(f"addr add {addr}/64 dev lan nodad" for addr in plan.clients6))
 
@@ -153,6 +154,9 @@ class Cluster:
         try:
             self.record.remove()
             shutil.rmtree(self.plan.run, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                # If this was the last one.
+                self.plan.runs.rmdir()
             self.up_hosts.clear()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
@@ -250,8 +254,7 @@ class Cluster:
 
     def ask(self, host: str, *words: str) -> Any:
         """What lbctl says in JSON: an object, or a list if it prints several."""
-        lines = [json.loads(line) for line in self.lbctl(host, "--json", *words).stdout.splitlines() if line.strip()]
-        return lines[0] if len(lines) == 1 else lines
+        return read_json(self.lbctl(host, "--json", *words).stdout)
 
     def status(self, host: str) -> dict[str, Any] | None:
         """The cluster as a host sees it; None if its daemon does not answer."""
@@ -277,6 +280,14 @@ class Cluster:
 
         if not machine.wait_until(stable, seconds, 0.1):
             raise MachineError(f"not stable after {seconds:.0f} s: {why}")
+
+
+def read_json(text: str) -> Any:
+    """One object, on however many lines, or a list of those on a line each."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
 def first_difference(wanted: Sequence[str], answers: dict[str, dict[str, Any] | None]) -> str:
