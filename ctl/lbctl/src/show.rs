@@ -191,6 +191,9 @@ impl Table {
         }
         if let Some(column) = table.column_mut(last) {
             column.set_padding((0, 0));
+            if rights.last() == Some(&true) {
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(self.widths[last] - 2)));
+            }
         }
         table.trim_fmt()
     }
