@@ -127,7 +127,7 @@ fn cases() -> Vec<Case> {
             "top",
             &["top"],
             &[top],
-            &["! gamma is silent", "left-out", "web            beta           ███████████████░", "discard"],
+            &["! gamma is silent", "left-out", "web            beta           ████████░", "discard"],
         ),
         case(
             "explain",

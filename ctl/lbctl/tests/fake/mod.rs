@@ -206,8 +206,8 @@ fn member(id: u32, name: &str, state: &str) -> Member {
         heartbeats_missed: 3,
         heard_seconds: Some(0.125),
         shares: vec![
-            RuleShare { rule: "web".into(), buckets: 1024 * id, draining: true, disabled: false },
-            RuleShare { rule: "mail".into(), buckets: 4096 - 1024 * id, draining: false, disabled: true },
+            RuleShare { rule: "web".into(), buckets: 512 * id, draining: true, disabled: false },
+            RuleShare { rule: "mail".into(), buckets: 4096 - 512 * id, draining: false, disabled: true },
         ],
         dedicated: vec![format!("10.9.0.{id}"), "2001:db8::1".into()],
     }
