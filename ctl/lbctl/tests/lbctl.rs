@@ -157,6 +157,29 @@ fn json_is_what_the_daemon_says_and_fits_the_schema() {
 }
 
 #[test]
+fn the_check_of_schemas_refuses() {
+    let (schema, good) = (schema::of("status"), serde_json::to_value(fake::status()).expect("JSON"));
+    assert!(!schema::refuses(&schema, &good));
+    for (place, wrong) in [
+        ("/epoch", json!("41")),
+        ("/epoch", json!(-1)),
+        ("/epoch", json!(1.5)),
+        ("/excluded", json!(7)),
+        ("/problems/0", Value::Null),
+        ("/members/1/shares/0/draining", json!(0)),
+        ("/members/1/dedicated", json!({})),
+        ("/members/1", json!({})),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(place).expect("a field") = wrong;
+        assert!(schema::refuses(&schema, &bad), "{place}");
+    }
+    let mut more = good.clone();
+    more["members"][0]["more"] = json!(1);
+    assert!(schema::refuses(&schema, &more), "not described");
+}
+
+#[test]
 fn people_see_what_matters() {
     let daemon = Daemon::new(Manner::Answers);
     for Case { verb, call, seen, .. } in cases() {

@@ -19,6 +19,11 @@ pub fn of(verb: &str) -> Value {
     schema
 }
 
+/// Whether `value` does not fit.
+pub fn refuses(schema: &Value, value: &Value) -> bool {
+    fits(schema, schema, value).is_err()
+}
+
 /// Panics unless `value` fits, and has nothing that is not described.
 pub fn check(schema: &Value, value: &Value, verb: &str) {
     if let Err(why) = fits(schema, schema, value) {
@@ -63,10 +68,9 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             return Err(format!("{value} is none of {types:?}"));
         }
     }
-    if let (Some(least), Some(number)) = (schema.get("minimum").and_then(Value::as_f64), value.as_f64()) {
-        if number < least {
-            return Err(format!("{value} is less than {least}"));
-        }
+    let least = schema.get("minimum").and_then(Value::as_f64);
+    if least.zip(value.as_f64()).is_some_and(|(least, number)| number < least) {
+        return Err(format!("{value} is less than {least:?}"));
     }
     if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
         values.iter().try_for_each(|value| fits(root, items, value))?;
@@ -85,11 +89,9 @@ fn object(
 ) -> Result<(), String> {
     let required =
         schema.get("required").and_then(Value::as_array).ok_or("fields that are always there are required")?;
-    for name in properties.keys().filter(|it| !required.iter().any(|one| one == *it)) {
-        // What may be null is there nevertheless, since nothing is left out.
-        if !fields.contains_key(name) {
-            return Err(format!("{name} is missing"));
-        }
+    // What has no value is null, since nothing is left out.
+    if let Some(name) = properties.keys().find(|it| !required.iter().any(|one| one == *it)) {
+        return Err(format!("{name} is not required"));
     }
     for name in required.iter().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
