@@ -266,6 +266,9 @@ pub trait Bar: Send + Sync {
     /// # Panics
     /// As [`Bar::read32`].
     fn write32(&self, offset: usize, value: u32);
+
+    /// Called between two reads of a register by which a driver waits, after so many of them. Where an access is dear and the device goes on by itself, this is where to sleep.
+    fn pause(&self, _reads: u32) {}
 }
 
 /// Maps BAR `index` and checks that it has at least `needed` bytes.

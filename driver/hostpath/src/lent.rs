@@ -13,6 +13,7 @@ use hashgate_device::{
 use hashgate_netdev::MAX_FRAME;
 use hashgate_regs::host::{BAR0_BYTES, FAULT_VECTOR, VECTORS};
 use hashgate_vfio_user::Event;
+use parking_lot::FairMutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -25,7 +26,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take.
@@ -34,6 +36,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const REFUSALS: usize = 64;
 /// Most messages of the vector of faults that are taken at once.
 const BELLS: u64 = 1024;
+/// Reads by which a driver waits that follow each other at once: a board answers within these.
+const FREE_READS: u32 = 4;
+/// Before the next one; each further one waits longer.
+const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// Answers that nobody waits for before the peer counts as mad.
 const STRAY: usize = 256;
 
@@ -130,16 +137,15 @@ pub struct Lent {
     vectors: [OwnedFd; LENT_VECTORS.len()],
 }
 
+/// Requests are datagrams, which any thread may send at any time; only who wants an answer waits for others who do, in the order in which they came.
 struct Shared {
-    connection: Mutex<Connection>,
+    socket: OwnedFd,
+    next_id: AtomicU32,
+    /// The connection has failed once, and is not used again.
+    failed: AtomicBool,
+    /// Held while an answer is waited for. Writes that were refused.
+    refusals: FairMutex<VecDeque<Refused>>,
     path: String,
-}
-
-struct Connection {
-    /// `None` once it has failed.
-    socket: Option<OwnedFd>,
-    next_id: u32,
-    refusals: VecDeque<Refused>,
 }
 
 struct Received {
@@ -156,9 +162,14 @@ impl Lent {
         let name = path.display().to_string();
         let io = |source: io::Error| LentError::Io { path: name.clone(), source };
         let socket = open(path).map_err(io)?;
-        let connection = Connection { socket: Some(socket), next_id: 0, refusals: VecDeque::new() };
-        let shared = Shared { connection: Mutex::new(connection), path: name.clone() };
-        let received = match shared.connection().call(op::HELLO, &[MAGIC, VERSION]) {
+        let shared = Shared {
+            socket,
+            next_id: AtomicU32::new(0),
+            failed: AtomicBool::new(false),
+            refusals: FairMutex::default(),
+            path: name.clone(),
+        };
+        let received = match shared.ask(op::HELLO, &[MAGIC, VERSION]) {
             Ok(received) => received,
             // Who is told that there is another controller sees the end of the connection as well, and sometimes only that.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
@@ -192,7 +203,7 @@ impl Lent {
 
     /// Writes that the host path refused since the last call, oldest first; beyond 64 the oldest are forgotten. Complete up to the last register read.
     pub fn take_refusals(&self) -> Vec<Refused> {
-        self.shared.connection().refusals.drain(..).collect()
+        self.shared.refusals.lock().drain(..).collect()
     }
 
     /// The host path's counters.
@@ -260,16 +271,12 @@ fn gone() -> io::Error {
 }
 
 impl Shared {
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn io(&self, source: io::Error) -> LentError {
         LentError::Io { path: self.path.clone(), source }
     }
 
     fn call(&self, op: u16, words: &[u32]) -> Result<Received, LentError> {
-        self.connection().call(op, words).map_err(|error| self.io(error))
+        self.ask(op, words).map_err(|error| self.io(error))
     }
 
     fn check(&self, received: &Received, offset: u32) -> Result<(), LentError> {
@@ -286,52 +293,51 @@ impl Shared {
         self.check(&received, 0).map_err(io)?;
         Ok(received)
     }
-}
 
-impl Connection {
-    /// A connection that failed once is not used again.
-    fn keep_if<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+    fn keep_if<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if result.is_err() {
-            self.socket = None;
+            self.failed.store(true, Ordering::Relaxed);
         }
         result
     }
 
-    fn send(&mut self, op: u16, words: &[u32], deadline: Instant) -> io::Result<u32> {
-        let id = self.next_id;
-        self.next_id = id.wrapping_add(1);
+    fn send(&self, op: u16, words: &[u32], deadline: Instant) -> io::Result<u32> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let message = Message { op, status: status::OK, id, payload: payload(words) };
         let result = self.send_until(&message, deadline);
         self.keep_if(result).map(|()| id)
     }
 
     fn send_until(&self, message: &Message, deadline: Instant) -> io::Result<()> {
-        let socket = self.socket.as_ref().ok_or_else(gone)?;
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(gone());
+        }
         let bytes = message.to_bytes();
         loop {
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match sendmsg(socket, &[IoSlice::new(&bytes)], &mut SendAncillaryBuffer::default(), flags) {
+            match sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut SendAncillaryBuffer::default(), flags) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => wait(socket, PollFlags::OUT, deadline)?,
+                Err(Errno::AGAIN) => wait(&self.socket, PollFlags::OUT, deadline)?,
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
     /// A write that is answered only if it is refused.
-    fn post(&mut self, offset: u32, value: u32) -> io::Result<()> {
+    fn post(&self, offset: u32, value: u32) -> io::Result<()> {
         self.send(op::WRITE, &[offset, value], Instant::now() + TIMEOUT).map(drop)
     }
 
-    fn call(&mut self, op: u16, words: &[u32]) -> io::Result<Received> {
+    fn ask(&self, op: u16, words: &[u32]) -> io::Result<Received> {
+        let mut refusals = self.refusals.lock();
         let deadline = Instant::now() + TIMEOUT;
         let id = self.send(op, words, deadline)?;
-        let result = self.answer(op, id, deadline);
+        let result = self.answer(op, id, deadline, &mut refusals);
         self.keep_if(result)
     }
 
-    fn answer(&mut self, op: u16, id: u32, deadline: Instant) -> io::Result<Received> {
+    fn answer(&self, op: u16, id: u32, deadline: Instant, refusals: &mut VecDeque<Refused>) -> io::Result<Received> {
         for _ in 0..STRAY {
             let received = self.receive(deadline)?;
             let message = &received.message;
@@ -340,17 +346,17 @@ impl Connection {
             }
             if message.op == op::WRITE | op::ANSWER && message.status != status::OK {
                 let refused = message.words().map_or(Refused::BadRequest, |[at]| Refused::new(message.status, at));
-                if self.refusals.len() == REFUSALS {
-                    self.refusals.pop_front();
+                if refusals.len() == REFUSALS {
+                    refusals.pop_front();
                 }
-                self.refusals.push_back(refused);
+                refusals.push_back(refused);
             }
         }
         Err(io::Error::new(io::ErrorKind::InvalidData, "the host path sends what nobody asked for"))
     }
 
     fn receive(&self, deadline: Instant) -> io::Result<Received> {
-        let socket = self.socket.as_ref().ok_or_else(gone)?;
+        let socket = &self.socket;
         let mut buffer = [0; MAX_ANSWER];
         loop {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1 + LENT_VECTORS.len()))];
@@ -529,6 +535,13 @@ impl Bar for LentBar {
     fn write32(&self, offset: usize, value: u32) {
         check_bar_access(offset, BAR0_BYTES);
         // One that is lost shows in the reads that follow.
-        let _ = self.shared.connection().post(offset as u32, value);
+        let _ = self.shared.post(offset as u32, value);
+    }
+
+    /// Each read wakes the host path, which has frames to move.
+    fn pause(&self, reads: u32) {
+        if reads > FREE_READS {
+            std::thread::sleep((FIRST_PAUSE * (reads - FREE_READS)).min(LONGEST_PAUSE));
+        }
     }
 }

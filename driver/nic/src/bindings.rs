@@ -600,6 +600,7 @@ impl Nic {
         let mut polls = 0;
         while registers.bind_census_status() {
             polls += 1;
+            registers.io().pause(polls);
             if polls == WALK_POLLS {
                 return Err(self.or_gone(NicError::Timeout { what: "the census of a binding table", polls }));
             }
@@ -736,7 +737,13 @@ impl Nic {
 
     /// Waits until no operation is under way; gives the status of the last one.
     fn end_operation(&self, limit: u32) -> Result<BindStatus, NicError> {
-        let ended = (0..limit).map(|_| self.registers().bind_status()).find(|status| !status.busy);
+        let status = |reads| {
+            if reads > 0 {
+                self.registers().io().pause(reads);
+            }
+            self.registers().bind_status()
+        };
+        let ended = (0..limit).map(status).find(|status| !status.busy);
         ended.ok_or_else(|| self.or_gone(NicError::Timeout { what: "an operation on a binding table", polls: limit }))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Counters.
 
-use crate::Nic;
+use crate::{Nic, NicError};
 use hashgate_regs::defs::{CountReasonEntry, CountRuleEntry, CountTargetEntry, Reason, Table, Verdict};
 use std::ops::{Add, AddAssign};
 
@@ -96,6 +96,37 @@ impl Nic {
     pub fn reason_counters(&self) -> Vec<(Verdict, Reason, Count)> {
         let pairs = Verdict::ALL.iter().flat_map(|v| Reason::ALL.iter().map(|r| (*v, *r)));
         pairs.map(|(verdict, reason)| (verdict, reason, self.reason_counter(verdict, reason))).collect()
+    }
+
+    /// As [`Nic::reason_counters`], by the table mover if there is one.
+    ///
+    /// # Errors
+    /// [`NicError::Bulk`] if it fails.
+    pub fn read_reason_counters(&mut self) -> Result<Vec<(Verdict, Reason, Count)>, NicError> {
+        let all = self.read_counts(Table::CountReason, 64 * Verdict::ALL.len())?;
+        let pairs = Verdict::ALL.iter().flat_map(|v| Reason::ALL.iter().map(|r| (*v, *r)));
+        Ok(pairs.map(|(verdict, reason)| (verdict, reason, all[64 * verdict as usize + reason as usize])).collect())
+    }
+
+    /// The counters of the rules, the last one that of the default rule, by the table mover if there is one.
+    ///
+    /// # Errors
+    /// [`NicError::Bulk`] if it fails.
+    pub fn read_rule_counters(&mut self) -> Result<Vec<Count>, NicError> {
+        self.read_counts(Table::CountRule, usize::from(self.info().limits.rules) + 1)
+    }
+
+    /// The counters of the first targets, by the table mover if there is one.
+    ///
+    /// # Errors
+    /// [`NicError::Bulk`] if it fails.
+    pub fn read_target_counters(&mut self, targets: u16) -> Result<Vec<Count>, NicError> {
+        self.read_counts(Table::CountTarget, targets.min(self.info().limits.targets).into())
+    }
+
+    fn read_counts(&mut self, table: Table, entries: usize) -> Result<Vec<Count>, NicError> {
+        let words = self.dump_words(table, 0, entries * table.stride() as usize)?;
+        Ok(words.as_chunks::<4>().0.iter().map(|words| count(*words)).collect())
     }
 
     /// The counter of a verdict with a reason.

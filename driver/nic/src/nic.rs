@@ -25,6 +25,13 @@ const RESET_WITNESS: usize = 7;
 #[derive(Clone)]
 pub struct BarIo(Arc<dyn Bar>);
 
+impl BarIo {
+    /// See [`Bar::pause`].
+    pub(crate) fn pause(&self, reads: u32) {
+        self.0.pause(reads);
+    }
+}
+
 impl RegisterIo for BarIo {
     fn read32(&self, offset: usize) -> u32 {
         self.0.read32(offset)
@@ -147,7 +154,7 @@ impl Nic {
 
     /// Reads the status until `done`.
     pub(crate) fn wait(&self, what: &'static str, done: impl Fn(Status) -> bool) -> Result<(), NicError> {
-        for _ in 0..POLLS {
+        for reads in 1..=POLLS {
             let bits = self.registers.io().read32(offset::STATUS);
             if bits == u32::MAX {
                 return Err(NicError::NoAnswer);
@@ -155,6 +162,7 @@ impl Nic {
             if done(Status::from_bits(bits)) {
                 return Ok(());
             }
+            self.registers.io().pause(reads);
         }
         Err(NicError::Timeout { what, polls: POLLS })
     }
@@ -288,7 +296,7 @@ impl Nic {
     }
 
     /// As [`Nic::read_words`], by the bulk mover if there is one and it is worth it.
-    fn dump_words(&mut self, table: Table, first: u32, count: usize) -> Result<Vec<u32>, NicError> {
+    pub(crate) fn dump_words(&mut self, table: Table, first: u32, count: usize) -> Result<Vec<u32>, NicError> {
         let Some(bulk) = self.bulk.as_mut().filter(|_| count >= BULK_WORDS) else {
             return Ok(self.read_words(table, first, count));
         };
@@ -435,6 +443,43 @@ impl Nic {
             self.write_words(Table::Flags, first, &words, self.flags.get(&map).map(Vec::as_slice));
             self.flags.insert(map, words);
         }
+        Ok(())
+    }
+
+    /// Sets HANDOVER of the buckets of one map as `buckets` says (bit b % 8 of byte b / 8; empty: none has it); TRACK and other maps stay as they are. Takes effect at once, some
+    /// buckets after others.
+    ///
+    /// # Errors
+    /// [`NicError::Table`] if the map is out of range or there is another number of bits than [`BUCKETS`]; nothing was written then. [`NicError::Bulk`] if the table mover fails.
+    pub fn set_handover(&mut self, map: u8, buckets: &[u8]) -> Result<(), NicError> {
+        let maps = self.info.limits.maps;
+        if map >= maps {
+            let (what, value, max) = ("map of a flag", map.into(), u64::from(maps) - 1);
+            return Err(TableError::Range { what, value, max }.into());
+        }
+        if !buckets.is_empty() && buckets.len() != BUCKETS / 8 {
+            let (what, value, max) = ("bytes of flags", buckets.len() as u64, BUCKETS as u64 / 8);
+            return Err(TableError::Range { what, value, max }.into());
+        }
+        let first = u32::from(map) * FLAGS_WORDS as u32;
+        let known = match self.flags.remove(&map) {
+            Some(words) => words,
+            None => self.dump_words(Table::Flags, first, FLAGS_WORDS)?,
+        };
+        // Two bytes of `buckets` make a word: bit i of them becomes bit 2i.
+        let handover = |n: usize| {
+            let bits = buckets.get(2 * n..2 * n + 2).map_or(0, |pair| u32::from(pair[0]) | u32::from(pair[1]) << 8);
+            (0..16).fold(0, |word, i| word | (bits >> i & 1) << (2 * i))
+        };
+        let words: Vec<u32> = known.iter().enumerate().map(|(n, word)| word & 0xaaaa_aaaa | handover(n)).collect();
+        let differing = words.iter().zip(&known).filter(|(new, old)| new != old).count();
+        match self.bulk.as_mut().filter(|_| differing >= BULK_WORDS) {
+            Some(bulk) => bulk
+                .load(Table::Flags, first, &words)
+                .map_err(|source| NicError::Bulk { table: Table::Flags, source })?,
+            None => self.write_words(Table::Flags, first, &words, Some(&known)),
+        }
+        self.flags.insert(map, words);
         Ok(())
     }
 

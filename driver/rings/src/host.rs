@@ -119,6 +119,11 @@ impl Shared {
         Ok(value)
     }
 
+    /// See [`Bar::pause`].
+    pub fn pause(&self, reads: u32) {
+        self.bar.pause(reads);
+    }
+
     pub fn write(&self, offset: usize, value: u32) {
         self.writes.fetch_add(1, Ordering::Relaxed);
         self.bar.write32(offset, value);

@@ -206,6 +206,7 @@ impl TableMover {
                 return Err(self.ring.timeout("a command of the table mover", polls));
             }
             polls += 1;
+            self.ring.pause(polls);
             self.ring.check_device()?;
         }
         let answer = self.ring.answer(self.next, COMPLETION);

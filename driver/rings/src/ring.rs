@@ -150,6 +150,11 @@ impl Ring {
         Err(self.timeout("stopping the ring", POLLS))
     }
 
+    /// See [`Bar::pause`](hashgate_device::Bar::pause).
+    pub fn pause(&self, reads: u32) {
+        self.shared.pause(reads);
+    }
+
     pub fn timeout(&self, what: &'static str, polls: u32) -> RingError {
         RingError::Timeout { ring: self.shape.number, what, polls }
     }

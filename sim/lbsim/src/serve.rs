@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Cycles between two looks at sockets and interfaces while the NIC is busy.
-const CYCLES: u64 = 500;
+/// Cycles between two looks at sockets and interfaces while the NIC is busy: some hundred microseconds, which a register access may have to wait.
+const CYCLES: u64 = 64;
 /// The clock of the NIC is put forward by this much at most before the binding tables are swept: a quarter of the time after which the shortest of their
 /// clocks begins anew.
 const LONGEST_LEAP: Duration = Duration::from_secs(16);
