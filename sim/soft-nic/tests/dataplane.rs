@@ -175,7 +175,7 @@ fn bindings_are_made_found_walked_and_removed() {
     assert_eq!((found.session, found.other, found.record), (4, Some(key(4, false)), record));
     let by_registers = nic.bindings(table).unwrap();
     assert_eq!(by_registers.len(), 600);
-    let mut host = HostInterface::open(driver).unwrap();
+    let host = HostInterface::open(driver).unwrap();
     nic.set_bulk(Some(Box::new(host.table_mover(&MoverConfig::default()).unwrap())));
     assert_eq!(nic.bindings(table).unwrap(), by_registers);
     assert!(nic.remove_binding(table, &key(4, false)).unwrap());
