@@ -188,7 +188,11 @@ impl Core {
         self.check_result = self.check_crc == self.plain[offset::CHECK_EXPECT / 4];
         let (first, count) = (first as usize, count as usize);
         match table {
-            Table::Map if count == MAP_WORDS && first.is_multiple_of(MAP_WORDS) && first / MAP_WORDS < self.sizes.maps.into() => {
+            Table::Map
+                if count == MAP_WORDS
+                    && first.is_multiple_of(MAP_WORDS)
+                    && first / MAP_WORDS < self.sizes.maps.into() =>
+            {
                 let bit = 1 << (first / MAP_WORDS);
                 self.verified_maps = self.verified_maps & !bit | if self.check_result { bit } else { 0 };
             }
@@ -319,13 +323,7 @@ impl Core {
             offset::FULL_RESET if value & 1 == 1 => {
                 let (steps, plane) = (self.steps, self.plane.as_ref().map(Plane::reset));
                 let time_zero = if plane.is_some() { steps } else { 0 };
-                *self = Core {
-                    id: self.id,
-                    version: self.version,
-                    steps,
-                    time_zero,
-                    ..Core::with(self.sizes, plane)
-                };
+                *self = Core { id: self.id, version: self.version, steps, time_zero, ..Core::with(self.sizes, plane) };
             }
             offset::CONTROL => self.plain[at / 4] = Control::from_bits(value).bits(),
             offset::FAULT => self.fault &= !value,

@@ -8,7 +8,9 @@ use crate::core::Sizes;
 use hashgate_model::hash::Key;
 use hashgate_model::{Binding, BindingKey, Clocks, Nic, Table as Bindings};
 use hashgate_nic::{Unit, unpack};
-use hashgate_regs::defs::{Action, BindingState, Mode, RuleEntry, Table, TargetEntry, Track, Verdict, VipEntry, VipKind};
+use hashgate_regs::defs::{
+    Action, BindingState, Mode, RuleEntry, Table, TargetEntry, Track, Verdict, VipEntry, VipKind,
+};
 use hashgate_regs::registers::{
     BindCensus, BindCommand, BindNow, BindRecord0, BindRecord1, BindStatus, BindTicks, Control, LeaseCtrl, Status,
     offset,
