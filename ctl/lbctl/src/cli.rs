@@ -25,11 +25,11 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "lbctl", version, after_help = CODES, subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
-    #[command(flatten)]
-    pub connection: Connection,
     /// For programs: print JSON, an object per line
     #[arg(long, global = true)]
     pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -144,7 +144,7 @@ pub enum Verb {
     )]
     Reload {
         /// On all members at once
-        #[arg(long, value_name = "all", value_parser = ["all"])]
+        #[arg(long, value_name = "all", hide_possible_values = true, value_parser = ["all"])]
         host: Option<String>,
         /// Forget what is staged and not yet activated
         #[arg(long)]
@@ -177,10 +177,10 @@ pub enum Verb {
     /// Targets with their action and counters on this host
     #[command(after_help = "Example:\n  lbctl targets")]
     Targets,
-    /// Who owns which buckets
+    /// Who owns which buckets: show
     #[command(subcommand)]
     Map(MapVerb),
-    /// Remembered sessions and clients of this host's NIC
+    /// Remembered sessions and clients of this host's NIC: dump, watch, count, delete
     #[command(subcommand)]
     Bindings(BindingsVerb),
     /// Counters of this host's NIC
@@ -205,7 +205,7 @@ pub enum Verb {
         #[arg(long)]
         follow: bool,
     },
-    /// The NIC of this host
+    /// The NIC of this host: info
     #[command(subcommand)]
     Nic(NicVerb),
     /// What would happen to a packet, here and on every member
@@ -275,11 +275,11 @@ pub enum BindingsVerb {
     /// List them
     #[command(after_help = "Example:\n  lbctl bindings dump --src 192.0.2.0/24 --dport 80 --limit 100")]
     Dump {
-        #[command(flatten)]
-        filter: Filter,
         /// At most so many (0: all)
         #[arg(long, value_name = "N", default_value_t = 0)]
         limit: u32,
+        #[command(flatten)]
+        filter: Filter,
     },
     /// Show them come and go, until interrupted
     #[command(after_help = "Example:\n  lbctl bindings watch --rule web")]
@@ -298,14 +298,14 @@ pub enum BindingsVerb {
         after_help = "Asks first if it is used on a terminal. Needs an option that chooses, or --all.\n\nExamples:\n  lbctl bindings delete --target b\n  lbctl bindings delete --all --yes"
     )]
     Delete {
-        #[command(flatten)]
-        filter: Filter,
         /// Every binding of this NIC
         #[arg(long)]
         all: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        filter: Filter,
     },
 }
 
@@ -314,7 +314,7 @@ pub enum BindingsVerb {
 #[command(next_help_heading = "Which bindings (all have to fit)")]
 pub struct Filter {
     /// connection or affinity
-    #[arg(long, value_parser = ["connection", "affinity"])]
+    #[arg(long, hide_possible_values = true, value_parser = ["connection", "affinity"])]
     pub table: Option<String>,
     /// Source address or prefix
     #[arg(long, value_name = "IP[/BITS]")]
@@ -338,7 +338,7 @@ pub struct Filter {
     #[arg(long, value_name = "NAME")]
     pub target: Option<String>,
     /// half-open, established, closing, reset or flow
-    #[arg(long, value_parser = ["half-open", "established", "closing", "reset", "flow"])]
+    #[arg(long, hide_possible_values = true, value_parser = ["half-open", "established", "closing", "reset", "flow"])]
     pub state: Option<String>,
     /// Bucket, 0 to 4095
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..4096))]

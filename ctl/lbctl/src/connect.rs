@@ -140,9 +140,12 @@ fn check_name(what: &str, name: &str, known: &[String]) -> Result<(), Failure> {
     if known.iter().any(|it| it == name) {
         return Ok(());
     }
-    let like = known.iter().map(|it| (strsim::jaro_winkler(it, name), it)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let like = known
+        .iter()
+        .map(|it| (strsim::normalized_damerau_levenshtein(it, name), it))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = match like {
-        Some((likeness, it)) if likeness > 0.7 => format!("did you mean \"{it}\"?"),
+        Some((likeness, it)) if likeness > 0.6 => format!("did you mean \"{it}\"?"),
         Some(_) => format!("there are {}", known.join(", ")),
         None => "there are none".into(),
     };

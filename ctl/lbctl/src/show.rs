@@ -191,6 +191,9 @@ impl Table {
         }
         if let Some(column) = table.column_mut(last) {
             column.set_padding((0, 0));
+            if rights.last() == Some(&true) {
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(self.widths[last] - 2)));
+            }
         }
         table.trim_fmt()
     }
@@ -209,7 +212,7 @@ pub fn grouped(it: u64) -> String {
     let digits = it.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);

@@ -20,8 +20,10 @@ use tokio::time::{Instant, timeout_at};
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Datagrams are repeated after this time.
 const REPEAT: Duration = Duration::from_millis(100);
-/// Of the time, the part after which nobody else is expected if all are asked.
-const HELLO_PART: f64 = 0.25;
+/// Of the time, the part after which nobody else is expected: the others shall not wait in vain for one that is silent.
+const HELLO_PART: f64 = 0.5;
+/// The same if whoever is there is asked, when it always passes.
+const WHOEVER_PART: f64 = 0.25;
 /// Pages of an answer.
 const MAX_PAGES: u8 = 16;
 /// Longest key file: 128 digits and what editors add.
@@ -90,14 +92,13 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// One request, until all have answered it that shall or the time is over. If it is to whoever is there, they have a part of the time
-    /// to say so.
+    /// One request: to all that say within a part of the time that they are there, until they have answered or the time is over.
     async fn run(&mut self, hosts: HostSet, whoever: bool, request: Request) -> Result<ControlClient, Failure> {
         let bad = |error| Failure::usage(format!("this cannot be asked: {error}"));
         let mut client =
             ControlClient::new(self.to.0, self.auth.clone(), rand::random(), hosts, request).map_err(bad)?;
-        let hello_until = Instant::now() + if whoever { self.timeout.mul_f64(HELLO_PART) } else { self.timeout };
-        let hello_until = hello_until.min(self.until);
+        let part = if whoever { WHOEVER_PART } else { HELLO_PART };
+        let hello_until = self.until.min(Instant::now() + self.timeout.mul_f64(part));
         while client.present() != hosts && Instant::now() < hello_until {
             self.step(&mut client, |client| Some(client.hello()), hello_until, |client| client.present() == hosts)
                 .await?;

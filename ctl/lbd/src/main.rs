@@ -166,16 +166,22 @@ fn daemon(cli: &Cli, config: Arc<Config>, host: Host, places: &Places) -> Result
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| refused(error.into()))?;
     }
     signal_hook::flag::register(SIGHUP, reload.clone()).map_err(|error| refused(error.into()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| refused(error.into()))?;
+    // Before the NIC, so that a port that is in use leaves nothing behind.
+    let listeners = runtime.block_on(serve::Listeners::bind(&config, places)).map_err(refused)?;
+    let refused = |error| {
+        // Nobody answers at it.
+        let _ = std::fs::remove_file(places.socket());
+        Failure { code: 2, error }
+    };
     let start = || -> Result<_> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        // Before the NIC, so that a port that is in use leaves nothing behind.
-        let listeners = runtime.block_on(serve::Listeners::bind(&config, places))?;
         let lent = setup::nic(&config, &host, places)?;
         runtime.block_on(setup::tap(&config, &host))?;
         let (dataplane, adopted) = Dataplane::open(&lent, config.clone(), host.clone(), places.kept())?;
-        Ok((runtime, listeners, lent, dataplane, adopted))
+        Ok((lent, dataplane, adopted))
     };
-    let (runtime, listeners, lent, mut dataplane, adopted) = start().map_err(refused)?;
+    let (lent, mut dataplane, adopted) = start().map_err(refused)?;
     let registers = Registers::new(dataplane.nic().registers().io().clone());
     let bell = Bell::new().map_err(|error| refused(error.into()))?;
     let (worker, worker_thread) = Worker::start(dataplane, bell.clone()).map_err(|error| refused(error.into()))?;

@@ -397,7 +397,7 @@ impl Hashgate for Service {
                 tokio::time::sleep(WATCH).await;
             }
             // If the daemon ends, the ring ends with it.
-            let _ = service.nic(|dataplane| Ok(dataplane.stop_watching())).await;
+            let _ = service.worker.call(Dataplane::stop_watching).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
     }

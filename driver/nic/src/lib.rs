@@ -31,3 +31,4 @@ pub use hashgate_tables::Tables;
 pub use info::{MAJOR_VERSION, NicInfo};
 pub use lease::Lease;
 pub use nic::{BarIo, Faults, Nic};
+pub use pack::{Unit, unpack};

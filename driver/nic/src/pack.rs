@@ -20,8 +20,10 @@ const VLANS: usize = 4096;
 
 /// What is verified and committed as a whole: a table, or one map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Unit {
+pub enum Unit {
+    /// A table other than the maps.
     Table(Table),
+    /// A map by its number.
     Map(u8),
 }
 
@@ -336,7 +338,7 @@ fn entries<const N: usize>(words: &[u32], stride: usize) -> impl Iterator<Item =
 ///
 /// # Errors
 /// [`NicError::Unknown`] if a field has a value without a meaning.
-pub(crate) fn unpack(unit: Unit, words: &[u32], tables: &mut Tables) -> Result<(), NicError> {
+pub fn unpack(unit: Unit, words: &[u32], tables: &mut Tables) -> Result<(), NicError> {
     let stride = unit.table().stride() as usize;
     match unit.table() {
         Table::Zone => {

@@ -351,8 +351,8 @@ impl Bindings {
         self.tables[table as usize].get(&self.first(table, key))
     }
 
-    /// The first key of the binding that a key leads to.
-    fn first(&self, table: Table, key: &BindingKey) -> BindingKey {
+    /// The first key of the binding that a key leads to; the key itself if there is none.
+    pub fn first(&self, table: Table, key: &BindingKey) -> BindingKey {
         self.firsts[table as usize].get(key).copied().unwrap_or(*key)
     }
 
@@ -398,12 +398,19 @@ impl Bindings {
         let before = self.clocks;
         self.clocks = clocks;
         for table in Table::ALL {
-            for (key, binding) in self.iter(table) {
-                if binding.left(&before) <= passed.of(binding.state) {
-                    self.remove(table, &key);
-                }
+            let bindings = self.tables[table as usize].iter();
+            let ended = bindings.filter(|(_, binding)| binding.left(&before) <= passed.of(binding.state));
+            let mut ended: Vec<BindingKey> = ended.map(|(key, _)| *key).collect();
+            ended.sort_unstable();
+            for key in ended {
+                self.remove(table, &key);
             }
         }
+    }
+
+    /// Empties both tables; nobody is told. Clocks, counts and the numbers of events go on.
+    pub(crate) fn flush(&mut self) {
+        (self.tables, self.firsts) = Default::default();
     }
 
     pub(crate) fn insert(

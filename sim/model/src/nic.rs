@@ -57,6 +57,20 @@ impl Nic {
         self.active.flags = flags;
     }
 
+    /// Takes new flags of one bucket at once.
+    pub fn set_bucket_flags(&mut self, map: u8, bucket: u16, flags: BucketFlags) {
+        if flags == BucketFlags::default() {
+            self.active.flags.remove(&(map, bucket));
+        } else {
+            self.active.flags.insert((map, bucket), flags);
+        }
+    }
+
+    /// Empties the binding tables, without events.
+    pub fn flush_bindings(&mut self) {
+        self.bindings.flush();
+    }
+
     /// Decides a received frame (without FCS); `error` is the MAC's error mark. Nothing changes: a scoreboard may have to
     /// replace the reason first, when a buffer was full, and bindings may find no room. [`Nic::apply`] and
     /// [`Nic::count`] make it count.

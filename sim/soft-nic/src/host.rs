@@ -92,6 +92,10 @@ pub struct Host {
     spread: [u32; 16],
     fault: u32,
     fault_address: u64,
+    /// Wire ports.
+    pub ports: u8,
+    /// Bindings that a walk has passed, by table: the next session.
+    walks: [u32; 2],
     tx_bad: u32,
     resetting: bool,
     reset_since: u64,
@@ -114,6 +118,8 @@ impl Host {
             spread: [0; 16],
             fault: 0,
             fault_address: 0,
+            ports: crate::PORTS,
+            walks: [0; 2],
             tx_bad: 0,
             resetting: false,
             reset_since: 0,
@@ -423,7 +429,7 @@ impl Host {
         let descriptor = ring.base + 16 * ring.entry();
         let [low, high, what, _] = self.fetch(number, descriptor, bus)?;
         let (address, length) = (u64::from(high) << 32 | u64::from(low), (what & 0xffff) as usize);
-        if !(14..=9022).contains(&length) || what >> 16 & 1 >= u32::from(crate::PORTS) {
+        if !(14..=9022).contains(&length) || what >> 16 & 1 >= u32::from(self.ports) {
             self.tx_bad = self.tx_bad.wrapping_add(1);
         } else {
             let mut bytes = vec![0; length];
@@ -476,8 +482,21 @@ impl Host {
                 }
                 self.moved(MOVER, address, || bus.write(address, &bytes)).map(|()| 0)
             }
-            // Bindings: there are none here.
+            // Bindings. Without a dataplane there are none.
             (2, Err(_)) if possible && count % 16 == 0 && matches!(command[0] >> 8 & 15, 13 | 14) => {
+                let walk = (command[0] >> 8 & 15) as usize - 13;
+                let mut session = if command[0] >> 12 & 1 == 1 { self.walks[walk] } else { first };
+                for entry in bytes.as_chunks_mut::<64>().0 {
+                    let Some((found, words)) = core.plane.as_ref().and_then(|plane| plane.walk(walk, session)) else {
+                        session = 1 << 16;
+                        break;
+                    };
+                    session = found + 1;
+                    for (to, word) in entry.as_chunks_mut().0.iter_mut().zip(words) {
+                        *to = word.to_le_bytes();
+                    }
+                }
+                self.walks[walk] = session;
                 self.moved(MOVER, address, || bus.write(address, &bytes)).map(|()| 0)
             }
             _ => {

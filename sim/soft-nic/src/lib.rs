@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host side of the NIC as plain Rust, by docs/host_interface.md: the software twin that drivers are tested against without Verilator.
 //!
-//! There is no dataplane: a test puts frames on the wire with the decision that they shall have ([`Frame`]), and takes those that the host sent
+//! Without a dataplane a test puts frames on the wire with the decision that they shall have ([`Frame`]), and takes those that the host sent
 //! ([`Sent`]). Tables, check and commit are there, because the table mover needs them. A step is a clock of 250 MHz, in which a ring moves a whole
 //! frame, event or command; a register access takes six.
+//!
+//! With a dataplane ([`SoftNic::with_dataplane`]) it is a whole NIC in software, which the program `hashgate-softnic` serves on hosts without a card:
+//! docs/soft_nic.md.
 //!
 //! Faults are set up by the methods of [`SoftNic`]: memory that does not answer, lost interrupts, a device that goes away, answers that
 //! are wrong.
@@ -11,9 +14,11 @@
 
 mod core;
 mod host;
+mod plane;
 
-use crate::core::Core;
+use crate::core::{Core, STEP_NS};
 use crate::host::Host;
+use crate::plane::Plane;
 use hashgate_pci_sim::{Bus, Function};
 use hashgate_regs::defs::Reason;
 use hashgate_regs::host::BAR0_BYTES;
@@ -88,6 +93,9 @@ pub struct SoftNic {
     looped: bool,
     /// Frames that are not there yet, with the step in which they come.
     later: Vec<(u64, Frame)>,
+    /// Nanoseconds since some time, if there is a dataplane.
+    clock: Option<Box<dyn Fn() -> u64 + Send>>,
+    started: u64,
 }
 
 impl Default for SoftNic {
@@ -106,6 +114,67 @@ impl SoftNic {
             gone_after: None,
             looped: false,
             later: Vec::new(),
+            clock: None,
+            started: 0,
+        }
+    }
+
+    /// A NIC with a dataplane, one wire port and tables of full size, that goes by `clock`, in nanoseconds: frames that come in by [`SoftNic::receive`]
+    /// are decided, and those that the host sends are edited, as the reference model does it.
+    pub fn with_dataplane(clock: impl Fn() -> u64 + Send + 'static) -> SoftNic {
+        let sizes = plane::sizes();
+        let started = clock();
+        let mut nic = SoftNic::new();
+        nic.core = Core::with(sizes, Some(Plane::new()));
+        nic.host.ports = sizes.ports;
+        SoftNic { clock: Some(Box::new(clock)), started, ..nic }
+    }
+
+    /// Lets the time of the NIC follow its clock.
+    fn tick(&mut self) {
+        self.core.steps += 1;
+        if let Some(clock) = &self.clock {
+            self.core.steps = self.core.steps.max(clock().saturating_sub(self.started) / STEP_NS);
+        }
+    }
+
+    /// A frame, without FCS, comes in by a wire port. Without a dataplane it is lost.
+    pub fn receive(&mut self, port: u8, bytes: Vec<u8>) {
+        if self.gone {
+            return;
+        }
+        self.tick();
+        self.host.wire_rx.extend(self.core.receive(port, bytes));
+        self.settle();
+    }
+
+    /// Lets bindings end whose time is over; within less than 2^15 ticks of their clocks.
+    pub fn sweep(&mut self) {
+        self.tick();
+        self.core.sweep();
+    }
+
+    /// How long it may be until the next [`SoftNic::sweep`].
+    pub fn sweep_in(&self) -> std::time::Duration {
+        self.core.plane.as_ref().map_or(plane::IDLE_SWEEP, Plane::sweep_in)
+    }
+
+    /// Takes the oldest frame that a wire port of a NIC with a dataplane sends, and its port.
+    pub fn take_wire(&mut self) -> Option<(u8, Vec<u8>)> {
+        self.core.plane.as_mut().and_then(Plane::take_wire)
+    }
+
+    /// Frames of the host go through the dataplane, and those that it sends come back in if the wire is looped.
+    fn settle(&mut self) {
+        let Some(plane) = &mut self.core.plane else { return };
+        for Sent { bytes, port, .. } in self.host.sent.drain(..) {
+            plane.transmit(port, &bytes);
+        }
+        // A frame that is forwarded to where it came from would go round for ever.
+        let frames = if self.looped { plane.waiting() } else { 0 };
+        for _ in 0..frames {
+            let Some((port, bytes)) = self.take_wire() else { break };
+            self.host.wire_rx.extend(self.core.receive(port, bytes));
         }
     }
 
@@ -212,7 +281,7 @@ impl Function for SoftNic {
     }
 
     fn step(&mut self, bus: &dyn Bus) {
-        self.core.steps += 1;
+        self.tick();
         if self.gone_after.is_some_and(|steps| steps <= self.core.steps) {
             (self.gone, self.gone_after) = (true, None);
         }
@@ -224,7 +293,8 @@ impl Function for SoftNic {
             self.host.wire_rx.push_back(frame);
         }
         self.host.step(&mut self.core, bus);
-        while self.looped {
+        self.settle();
+        while self.looped && self.core.plane.is_none() {
             let Some(Sent { bytes, port, control }) = self.host.sent.pop_front() else { break };
             let reason = if control { Reason::Control } else { Reason::Unfiltered };
             self.inject(Frame { reason, port, control, ..Frame::plain(bytes) });

@@ -66,7 +66,10 @@ fn show(out: &mut Out, now: &CountersReply, before: Option<&CountersReply>, all:
         host_path(out, path, all)?;
     }
     overruns(out, now)?;
-    out.line("")
+    match before {
+        Some(_) => out.line(""),
+        None => Ok(()),
+    }
 }
 
 /// A counter that is lower than before was reset: then nothing is known.
@@ -117,7 +120,10 @@ fn host_path(out: &mut Out, path: &HostPathCount, all: bool) -> Result<(), Failu
 }
 
 fn overruns(out: &mut Out, now: &CountersReply) -> Result<(), Failure> {
-    for port in now.ports.iter().filter(|it| it.overrun > 0) {
+    for (at, port) in now.ports.iter().filter(|it| it.overrun > 0).enumerate() {
+        if at == 0 {
+            out.line("")?;
+        }
         out.alarm(&clean(&format!(
             "port {}: {} frames were lost because they came too fast",
             port.port, port.overrun

@@ -23,13 +23,10 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { connection, json, verb } = cli;
     connect::check(&connection)?;
     let mut out = Out::new(json);
-    let verb = match command::wanted(verb) {
-        Ok(wanted) => {
-            command::run(&mut out, &connection, wanted).await?;
-            return out.flush();
-        }
-        Err(verb) => verb,
-    };
+    if let Some(wanted) = command::wanted(&verb) {
+        command::run(&mut out, &connection, wanted).await?;
+        return out.flush();
+    }
     let out = &mut out;
     let daemon = || Daemon::connect(&connection);
     match verb {

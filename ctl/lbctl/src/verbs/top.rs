@@ -186,7 +186,7 @@ fn draw_members(frame: &mut Frame, view: &View, area: Rect, colour: bool) {
         let style = if well || !colour { Style::new() } else { Style::new().fg(Color::Red) };
         Row::new(cells.map(|it| clean(&it))).style(style)
     };
-    let columns = [2, 20, 9, 11, 9, 8, 7].map(Constraint::Length);
+    let columns = [2, 20, 9, 11, 9, 8, 8].map(Constraint::Length);
     let head = Row::new(["id", "host", "state", "phase", "heard", "missed", "capacity"]).bold();
     let table = Table::new(view.sample.status.members.iter().map(row), columns).header(head);
     frame.render_widget(table.block(Block::bordered().title("members")), area);
