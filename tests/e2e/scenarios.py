@@ -219,7 +219,15 @@ def drain(cluster: Cluster, bench: Bench, load: Clients) -> None:
     if not machine.wait_until(lambda: load.by_host().get(leaver, 0) == 0, 30, 0.5):
         raise MachineError(f"sessions still come to {leaver}, which drains: {load.by_host()}")
     others = [host.name for host in cluster.plan.members if host.name != leaver]
-    cluster.wait_stable(others, 60 + bench.stable_seconds)
+    try:
+        cluster.wait_stable(others, 20)
+        left = ""
+    except MachineError as error:
+        left = str(error)
+        cluster.lbctl("h1", "stop", "--host", leaver)
+        cluster.wait_stable(others, bench.stable_seconds)
+    count = cluster.ask(leaver, "bindings", "count").get("matching")
+    bench.checks.check(not left, f"drain: {leaver} leaves when its last session has ended", f"{left}; it has {count} bindings")
     for process in cluster.processes(f"lbd {leaver}"):
         process.signal(signal.SIGTERM)
         if not machine.wait_until(lambda: not process.alive(), 20):
@@ -375,8 +383,8 @@ def mistakes(bench: Bench, cluster: Cluster) -> None:
         problems: list[str] = []
 
         def named() -> bool:
-            problems[:] = (cluster.status("h1") or {}).get("problems", [])
-            return any(culprit in problem and any(word in problem.lower() for word in words) for problem in problems)
+            problems[:] = [f"{host}: {problem}" for host in [*others, last] for problem in (cluster.status(host) or {}).get("problems", [])]
+            return any(culprit in problem.partition(": ")[2] and any(word in problem.lower() for word in words) for problem in problems)
 
         found = machine.wait_until(named, bench.stable_seconds, 0.2)
         bench.checks.check(found, f"{what}: lbctl status names {culprit}: {problems}", problems)
