@@ -26,6 +26,8 @@ from report import broken, chi_square, failover_seconds, of_survivors, probed, v
 # How long is watched after a change, for what it may have broken.
 WATCH_SECONDS = 2.0
 SYN_ACKS = "(tcp[13] & 0x12 = 0x12) or (ip6[6] = 6 and ip6[53] & 0x12 = 0x12)"
+# Reasons of frames that are other hosts', as `lbctl occupancy` counts them.
+FOREIGN = ("map", "default-host", "fragment-unknown", "beyond-window", "icmp-error", "icmp-owner", "binding", "affinity", "handover")
 # The kernel repeats a SYN after a second.
 AGAIN_MS = 950
 PROBE_MS = {"soft": 20, "verilated": 100}
@@ -535,7 +537,7 @@ def occupancy(bench: Bench, cluster: Cluster) -> None:
 def foreign(cluster: Cluster, host: str) -> int:
     """Bytes that a NIC discarded as others', by its counters."""
     said = cluster.ask(host, "counters")
-    return sum(int(reason["bytes"]) for reason in said.get("reasons", []) if reason["verdict"] == "discard" and "not_owner" in reason["reason"].replace("-", "_"))
+    return sum(int(reason["bytes"]) for reason in said.get("reasons", []) if reason["verdict"] == "discard" and reason["reason"] in FOREIGN)
 
 
 # lbctl
