@@ -133,6 +133,8 @@ pub struct Core {
     capacity: u16,
     disabled: u128,
     draining: u128,
+    /// Leaves as soon as the last connection has ended.
+    drainstop: bool,
     on_slow: Box<dyn FnMut(&Core) + Send>,
 }
 
@@ -222,6 +224,7 @@ impl Core {
             capacity: 100,
             disabled: 0,
             draining: 0,
+            drainstop: false,
             on_slow,
         };
         let what =
@@ -372,8 +375,9 @@ impl Core {
         match &command {
             Command::Hold(ms) => self.hold_ms = *ms,
             Command::Capacity(percent) => self.capacity = *percent,
-            Command::Drain => self.draining = hashgate_cluster::api::ALL_RULES,
-            Command::Undrain => self.draining = 0,
+            Command::Drain => (self.draining, self.drainstop) = (hashgate_cluster::api::ALL_RULES, true),
+            Command::Undrain => (self.draining, self.drainstop) = (0, false),
+            Command::Start | Command::Stop => self.drainstop = false,
             Command::EnableRules(rules) => {
                 self.disabled &= !rules;
                 self.draining &= !rules;
@@ -502,6 +506,11 @@ impl Core {
             bail!("the NIC does not answer any more: its registers read ones");
         }
         self.clock.read_again(look.bounds);
+        // Not before the others have what it gave up.
+        if self.drainstop && look.used == 0 && self.cluster.status().phase == Phase::Stable {
+            self.log("drained", "info", "the last connection has ended: leaves".into());
+            self.command(Command::Stop);
+        }
         let created = look.created;
         let before = *self.sessions_before.get_or_insert(created);
         // The NIC counts sessions of all rules together.

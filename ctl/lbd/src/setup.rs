@@ -191,6 +191,11 @@ async fn configure(handle: &Handle, config: &Config, host: &Host) -> Result<()> 
         &host.tap,
     )
     .context("it is not there: is the host path running?")?;
+    if let Some(Device::Soft(interface)) = &host.device {
+        // The kernel must not answer there for addresses of the TAP device.
+        let link = LinkUnspec::new_with_name(interface).arp(false).up().build();
+        handle.link().set(link).execute().await.with_context(|| format!("interface {interface}"))?;
+    }
     let link = || LinkUnspec::new_with_index(index);
     handle.link().set(link().address(host.station_mac.0.to_vec()).build()).execute().await.context("its MAC")?;
     handle.link().set(link().up().build()).execute().await.context("taking it up")?;
@@ -203,6 +208,9 @@ async fn configure(handle: &Handle, config: &Config, host: &Host) -> Result<()> 
         }
         if join {
             flags |= AddressFlags::Mcautojoin;
+            // The library leaves groups without them.
+            let own = [AddressAttribute::Address(addr), AddressAttribute::Local(addr)];
+            request.message_mut().attributes.extend(own);
         }
         if !flags.is_empty() {
             request.message_mut().attributes.push(AddressAttribute::Flags(flags));

@@ -50,6 +50,8 @@ pub struct Look {
     pub bounds: (i64, i64),
     /// Sessions made since the reset.
     pub created: u64,
+    /// Connections that live.
+    pub used: u32,
 }
 
 /// What somebody wants to do with the NIC.
@@ -189,6 +191,7 @@ fn carry_out(dataplane: &mut Dataplane, job: Job) -> Result<Option<Done>> {
                 gone: registers.id() == u32::MAX,
                 bounds: bounds(|| registers.time_ns()),
                 created: registers.binding_created(0) + registers.binding_created(1),
+                used: registers.binding_used(0),
             }))
         }
         Job::Remember(committed) => {

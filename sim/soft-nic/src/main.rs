@@ -79,6 +79,8 @@ struct Server {
     wire: Box<dyn NetDevice>,
     stop: UnixStream,
     buffer: Vec<u8>,
+    /// Frames that the interface did not take.
+    lost: u64,
 }
 
 fn start(cli: &Cli) -> anyhow::Result<Server> {
@@ -92,7 +94,7 @@ fn start(cli: &Cli) -> anyhow::Result<Server> {
     let wire = plug.open()?;
     let device = InProcess::new(SoftNic::with_dataplane(now));
     let server = VfioUserServer::new(device.clone(), &cli.socket)?;
-    Ok(Server { device, server, wire, stop, buffer: vec![0; MAX_FRAME + 1] })
+    Ok(Server { device, server, wire, stop, buffer: vec![0; MAX_FRAME + 1], lost: 0 })
 }
 
 impl Server {
@@ -129,11 +131,12 @@ impl Server {
         Ok(moved)
     }
 
-    /// Gives frames to the wire; what it does not take is gone, as on a wire.
+    /// Gives frames to the wire; what it does not take is gone, as on a wire, and counted.
     fn send(&mut self) -> bool {
         let mut moved = false;
         while let Some((_, frame)) = self.device.nic().take_wire() {
-            let _ = self.wire.send(&frame);
+            // One that is down or full takes nothing.
+            self.lost += u64::from(!matches!(self.wire.send(&frame), Ok(true)));
             moved = true;
         }
         moved
@@ -160,7 +163,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match server.run() {
+    let result = server.run();
+    if server.lost > 0 {
+        eprintln!("hashgate-softnic: the interface did not take {} frames", server.lost);
+    }
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hashgate-softnic: {error}");
