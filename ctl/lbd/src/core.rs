@@ -27,9 +27,17 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Between two looks at what changes slowly: NIC time, sessions, watchdog.
-const SLOW: Time = 1_000_000_000;
+const SLOW: Time = 500_000_000;
 /// Between two membership frames, which are for display: those who read them expect one a second.
 const MEMBERSHIP: Time = 1_000_000_000;
+/// A lease that was begun so long ago runs, or has been lost.
+const LEASE_DOUBT: Duration = Duration::from_secs(1);
+/// A start of a host counts as heard for so long.
+const HEARD: Time = 2_000_000_000;
+/// Where a frame has the address of its host (docs/heartbeat.md).
+const HOST_IP: usize = 14 + 16;
+/// Starts of a host that are remembered.
+const STARTS: usize = 4;
 /// Frames that are taken before the clock is looked at again.
 const BATCH: usize = 64;
 /// How long a member that stops goes on telling so.
@@ -81,6 +89,17 @@ pub struct PeerInfo {
     pub missed: u64,
 }
 
+/// A start of a host, of which there should be one at a time.
+#[derive(Clone, Debug)]
+pub struct Start {
+    incarnation: u64,
+    /// Where it says that it can be reached.
+    addr: Ipv4Addr,
+    heard: Time,
+    /// Frames of it.
+    frames: u32,
+}
+
 /// Counts that only grow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
@@ -115,6 +134,8 @@ pub struct Core {
     incarnation: u64,
     /// What others said last.
     pub peers: BTreeMap<HostId, PeerInfo>,
+    /// Starts of each host that were heard lately.
+    starts: BTreeMap<HostId, VecDeque<Start>>,
     /// What happened.
     pub events: Events,
     /// Frames that were ignored.
@@ -135,6 +156,8 @@ pub struct Core {
     draining: u128,
     /// Leaves as soon as the last connection has ended.
     drainstop: bool,
+    /// When the lease was begun last.
+    armed_at: Instant,
     on_slow: Box<dyn FnMut(&Core) + Send>,
 }
 
@@ -210,6 +233,7 @@ impl Core {
             host,
             incarnation,
             peers: BTreeMap::new(),
+            starts: BTreeMap::new(),
             events,
             refused: Refusals::default(),
             tally: Tally::default(),
@@ -225,6 +249,7 @@ impl Core {
             disabled: 0,
             draining: 0,
             drainstop: false,
+            armed_at: Instant::now(),
             on_slow,
         };
         let what =
@@ -318,7 +343,7 @@ impl Core {
             // Senders fill short frames up, and the frame says itself how long it is; what was filled up is zeros.
             match self.codec.decode(&frame.bytes) {
                 Ok(message) => {
-                    self.note(&message);
+                    self.note(&message, &frame.bytes);
                     self.step(Event::Message(message));
                 }
                 Err(refusal) => self.refused.add(refusal),
@@ -327,9 +352,23 @@ impl Core {
         Ok(())
     }
 
-    fn note(&mut self, message: &Message) {
+    fn note(&mut self, message: &Message, frame: &[u8]) {
         let Body::Heartbeat(beat) = &message.body else { return };
         let heard = self.clock.now();
+        let addr = frame.get(HOST_IP..HOST_IP + 4).map_or([0; 4], |bytes| [bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let starts = self.starts.entry(message.host).or_default();
+        match starts.iter_mut().find(|start| start.incarnation == message.incarnation) {
+            Some(start) => (start.heard, start.frames) = (heard, start.frames.saturating_add(1)),
+            None => {
+                if starts.len() == STARTS {
+                    starts.pop_front();
+                }
+                starts.push_back(Start { incarnation: message.incarnation, addr: addr.into(), heard, frames: 1 });
+            }
+        }
+        if message.host.get() == self.host.priority {
+            return;
+        }
         let period = Time::from(beat.period_ms).max(1) * 1_000_000;
         let peer = self.peers.entry(message.host).or_insert_with(|| PeerInfo { last: beat.clone(), heard, missed: 0 });
         let gap = heard.saturating_sub(peer.heard);
@@ -439,7 +478,8 @@ impl Core {
         }
     }
 
-    fn arm(&self, until: Time) {
+    fn arm(&mut self, until: Time) {
+        self.armed_at = Instant::now();
         self.registers.set_lease_deadline(until);
         self.registers.set_lease_ctrl(LeaseCtrl { enable: true, arm: true });
     }
@@ -506,6 +546,10 @@ impl Core {
             bail!("the NIC does not answer any more: its registers read ones");
         }
         self.clock.read_again(look.bounds);
+        // It may have been renewed too late, or armed since this was read.
+        if look.lease_expired && self.cluster.status().lease.is_some() && self.armed_at.elapsed() > LEASE_DOUBT {
+            self.step(Event::LeaseLost);
+        }
         // Not before the others have what it gave up.
         if self.drainstop && look.used == 0 && self.cluster.status().phase == Phase::Stable {
             self.log("drained", "info", "the last connection has ended: leaves".into());
@@ -591,6 +635,21 @@ impl Core {
     /// Percent of the weights, and rules that drain or are disabled here.
     pub fn own_state(&self) -> (u16, u128, u128) {
         (self.capacity, self.draining, self.disabled)
+    }
+
+    /// Hosts that more than one machine says to be, with the addresses of these. A machine that starts anew is another start, and the one before is not heard any more.
+    pub fn duplicates(&self, now: Time) -> Vec<(HostId, Vec<Ipv4Addr>)> {
+        let live = |start: &&Start| now.saturating_sub(start.heard) < HEARD && start.frames > 3;
+        let of = |(host, starts): (&HostId, &VecDeque<Start>)| {
+            let mut addrs: Vec<Ipv4Addr> = starts.iter().filter(live).map(|start| start.addr).collect();
+            if host.get() == self.host.priority {
+                addrs.extend((!addrs.is_empty()).then(|| self.host_ip()));
+            }
+            addrs.sort();
+            addrs.dedup();
+            (addrs.len() > 1).then_some((*host, addrs))
+        };
+        self.starts.iter().filter_map(of).collect()
     }
 
     /// Name of a host.

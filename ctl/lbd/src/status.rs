@@ -67,7 +67,7 @@ pub fn status(core: &mut Core) -> v1::StatusReply {
         uptime_seconds: seconds(now.saturating_sub(core.started())),
         version: env!("CARGO_PKG_VERSION").into(),
         members: members(core, now),
-        problems: problems(core),
+        problems: problems(core, now),
     }
 }
 
@@ -127,7 +127,7 @@ fn members(core: &Core, now: u64) -> Vec<v1::Member> {
 }
 
 /// What a person should look at.
-fn problems(core: &Core) -> Vec<String> {
+fn problems(core: &Core, now: u64) -> Vec<String> {
     let config = core.config();
     let status = core.cluster().status();
     let mut found = Vec::new();
@@ -136,6 +136,11 @@ fn problems(core: &Core) -> Vec<String> {
     }
     for (host, cause) in core.cluster().left_out() {
         found.push(format!("{} is left out: {}", core.name(*host), exclusion(config, *cause)));
+    }
+    for (host, addrs) in core.duplicates(now) {
+        let addrs = addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let priority = host.get();
+        found.push(format!("{addrs} have the same priority {priority} ({}): give every host its own", core.name(host)));
     }
     let own = config.digest();
     for (host, peer) in &core.peers {

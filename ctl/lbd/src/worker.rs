@@ -46,6 +46,8 @@ pub enum Done {
 pub struct Look {
     /// The NIC does not answer.
     pub gone: bool,
+    /// It takes no VIP traffic.
+    pub lease_expired: bool,
     /// Bounds of NIC time, see [`crate::clock::bounds`].
     pub bounds: (i64, i64),
     /// Sessions made since the reset.
@@ -189,6 +191,7 @@ fn carry_out(dataplane: &mut Dataplane, job: Job) -> Result<Option<Done>> {
             let registers = dataplane.nic().registers();
             Some(Done::Look(Look {
                 gone: registers.id() == u32::MAX,
+                lease_expired: registers.status().lease_expired,
                 bounds: bounds(|| registers.time_ns()),
                 created: registers.binding_created(0) + registers.binding_created(1),
                 used: registers.binding_used(0),

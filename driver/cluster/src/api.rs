@@ -193,6 +193,8 @@ pub enum Event {
     },
     /// Sessions opened since the maps of the last proposal were committed, by number of map; given from time to time (each second is enough).
     Connections(Vec<u32>),
+    /// The NIC says that the lease has ended, though it should run: it was renewed too late.
+    LeaseLost,
     /// A person or a program wants something.
     Command(Command),
 }

@@ -262,6 +262,7 @@ impl Cluster {
                 self.connections = connections;
                 self.connections.truncate(MAX_RULES + 1);
             }
+            Event::LeaseLost => self.lease_ended(todo),
             Event::Command(command) => self.obey(command, todo),
         }
     }
@@ -411,7 +412,13 @@ impl Cluster {
     /// The NIC has withdrawn by itself.
     fn watch_lease(&mut self, now: Time, todo: &mut Todo) {
         if self.lease.armed.is_some_and(|deadline| now >= deadline) {
-            self.lease.armed = None;
+            self.lease_ended(todo);
+        }
+    }
+
+    /// Only a new epoch that all have released begins it again.
+    fn lease_ended(&mut self, todo: &mut Todo) {
+        if self.lease.armed.take().is_some() {
             todo.log.push(Log::LeaseExpired);
             self.rejoin = true;
             if self.stage == Stage::Done {

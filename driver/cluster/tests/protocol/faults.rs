@@ -121,6 +121,19 @@ fn an_expired_lease_is_armed_again_by_a_new_epoch_only() {
 }
 
 #[test]
+fn a_lease_that_the_nic_has_lost_begins_anew_with_a_new_epoch() {
+    let mut net = Net::settled(3, GOOD, seed());
+    let epoch = net.status(1).committed.unwrap().epoch;
+    net.lose_lease(2);
+    assert_eq!(net.claimed(2, 0), 0, "the NIC has withdrawn");
+    assert_eq!(net.status(2).lease, None, "and the member knows");
+    net.run(2_000 * MS);
+    net.assert_stable(&[1, 2, 3]);
+    assert!(net.status(1).committed.unwrap().epoch > epoch);
+    assert!(net.claimed(2, 0) > 0);
+}
+
+#[test]
 fn a_member_that_hears_nobody_does_not_take_the_others_with_it() {
     for deaf in 1..=3 {
         let mut net = Net::settled(3, GOOD, seed());

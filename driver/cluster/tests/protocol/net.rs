@@ -233,6 +233,12 @@ impl Net {
         self.event(id - 1, Event::Command(command));
     }
 
+    /// The NIC withdraws by itself before the member thinks so: a renewal came too late.
+    pub fn lose_lease(&mut self, id: usize) {
+        self.nodes[id - 1].nic.lease = None;
+        self.event(id - 1, Event::LeaseLost);
+    }
+
     /// Something happens at a member now, or when its pause ends.
     pub fn event(&mut self, n: usize, event: Event) {
         let now = self.now;
