@@ -73,7 +73,7 @@ def count_doubles(bench: Bench, taken: Capture) -> None:
 
 def summary(events: list[Any]) -> str:
     """Of things that broke: how many by host and why, and the first ones."""
-    return f"{Counter(tuple(event[1:3]) for event in events)}, at {[round(event[0], 2) for event in events[:5]]}"
+    return f"{Counter(tuple(event[1:3]) for event in events)}, at {[round(event[0], 2) for event in events[:5]]}, begun at {[round(event[3], 2) for event in events[:5]]}"
 
 
 # Traffic
@@ -161,7 +161,7 @@ def fault(bench: Bench, cluster: Cluster, name: str, inject: Callable[[Cluster, 
     checks.check(not others_broken, f"{name}: {len(seen['broken'])} sessions of failed hosts broke, none of the others", summary(others_broken))
     requests = [event for event in of_survivors(seen["failed"], happened) if event[1]]
     bench.results.requests_failed["survivors_on_failure"] = bench.results.requests_failed.get("survivors_on_failure", 0) + len(requests)
-    checks.check(not requests, f"{name}: requests on connections to the others did not fail", summary(requests))
+    checks.check(not requests, f"{name}: requests on connections to the others did not fail", f"{summary(requests)}; fault, remedy, all well at {[[round(at, 2) for at in window] for window in windows]}")
     returns = [probe for _, over, end in windows for probe in seen["probes"] if over <= probe[0] <= end]
     late = sum(probe[2] != "ok" for probe in returns)
     bench.results.more.setdefault("connections_late_on_return", {})[name] = [late, len(returns)]

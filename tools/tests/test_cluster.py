@@ -245,8 +245,8 @@ class Figures(unittest.TestCase):
         self.assertEqual(report.failover_seconds(probes, 12.0, 15.0), 0)
 
     def test_sessions_of_failed_hosts_may_break(self):
-        events = [[10.5, "h1", "reset", 1.0], [10.5, "h2", "reset", 1.0], [10.5, "h1", "reset", 10.2], [9.0, "h1", "reset", 1.0]]
-        self.assertEqual(report.of_survivors(events, [(10.0, "h1")]), events[1:])
+        events = [[10.5, "h1", "reset", 1.0], [10.6, "h1", "reset", 10.2], [10.5, "h2", "reset", 1.0], [12.5, "h1", "reset", 10.9], [9.0, "h1", "reset", 1.0]]
+        self.assertEqual(report.of_survivors(events, [(10.0, "h1")]), events[2:])
 
     def test_the_document_has_every_key(self):
         empty = report.Results().document()["results"]
