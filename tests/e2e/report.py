@@ -115,6 +115,9 @@ class Results:
         for mode, share in self.more.get("occupancy", {}).items():
             lines.append(f"  occupancy of a 100 Mb/s port by frames for other hosts, {mode}: {share['largest_share'] * 100:.2f} % "
                          f"at {share['requests_per_second']:.0f} requests a second ({PUBLISHED_OCCUPANCY})")
+        for device, cost in self.more.get("daemon", {}).items():
+            lines.append(f"  lbd with {device} NICs: {cost['cpu_share_idle'] * 100:.1f} % of a processor idle, {cost['cpu_share_converging'] * 100:.1f} % converging, "
+                         f"{cost['memory_kilobytes'] / 1024:.0f} MB, {cost['start_to_stable_seconds']:.2f} s from its start until all are stable")
         return "\n".join(lines)
 
 

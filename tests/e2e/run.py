@@ -34,6 +34,7 @@ SCENARIOS: dict[str, Scenario] = {
     "occupancy": scenarios.occupancy,
     "faults": scenarios.faults,
     "changes": scenarios.changes,
+    "daemon": scenarios.daemon,
     "download": scenarios.download,
     "neighbours": scenarios.neighbours,
     "mistakes": scenarios.mistakes,
@@ -42,7 +43,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 # In clusters of their own.
 MODES = ("multicast", "igmp")
-QUICK = ("traffic", "wire", "faults", "changes", "control", "verbs")
+QUICK = ("traffic", "wire", "faults", "changes", "daemon", "mistakes", "control", "verbs")
 # With Verilated NICs: what does not take hours.
 SLOW = ("traffic", "wire", "changes", "download", "faults")
 

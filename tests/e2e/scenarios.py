@@ -3,7 +3,9 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
+import os
 import random
 import signal
 import subprocess
@@ -399,6 +401,53 @@ def mistakes(bench: Bench, cluster: Cluster) -> None:
             machine.wait_until(lambda: not process.alive(), 20)
         cluster.configure(cluster_toml(cluster.plan), [last])
         tools.bring_back(cluster, bench, last)
+
+
+# The daemon itself
+
+def used_seconds(pid: int) -> float:
+    """Processor time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def daemon(bench: Bench, cluster: Cluster) -> None:
+    """What lbd costs: processor time while nothing happens and while maps are agreed on all the time, memory, time from its start until it serves."""
+    host = cluster.plan.members[-1].name
+    pid = cluster.processes(f"lbd {host}")[0].pid
+
+    def share(seconds: float, doing: Callable[[], object] = lambda: time.sleep(0.1)) -> float:
+        before, began = used_seconds(pid), time.monotonic()
+        while time.monotonic() < began + seconds:
+            doing()
+        return (used_seconds(pid) - before) / (time.monotonic() - began)
+
+    idle = share(5)
+    percents = itertools.cycle((50, 100))
+
+    def converge() -> None:
+        cluster.lbctl(host, "capacity", str(next(percents)))
+        time.sleep(0.7)
+
+    epoch = (cluster.status(host) or {}).get("epoch", 0)
+    busy = share(5, converge)
+    cluster.lbctl(host, "capacity", "100")
+    cluster.wait_stable(None, bench.stable_seconds)
+    convergences = ((cluster.status(host) or {}).get("epoch") or 0) - epoch
+    bench.checks.check(convergences >= 3, f"daemon: {convergences} convergences in 5 s of commands", convergences)
+    memory = next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    cluster.lbctl(host, "hold", "5000")
+    time.sleep(0.5)
+    for process in cluster.processes(f"lbd {host}"):
+        process.signal(signal.SIGTERM)
+        machine.wait_until(lambda process=process: not process.alive(), 20)
+    began = time.monotonic()
+    cluster.start_lbd(host)
+    cluster.wait_stable(None, bench.stable_seconds)
+    stable = time.monotonic() - began
+    bench.checks.check(stable < 5 if bench.soft else stable < 60, f"daemon: stable {stable:.2f} s after its start", stable)
+    bench.results.more.setdefault("daemon", {})[bench.device] = {
+        "cpu_share_idle": round(idle, 4), "cpu_share_converging": round(busy, 4), "memory_kilobytes": memory, "start_to_stable_seconds": round(stable, 3)}
 
 
 # Control
