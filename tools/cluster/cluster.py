@@ -134,6 +134,9 @@ class Cluster:
             # of the TAP device, and take broadcasts twice.
             machine.run(machine.inside(space, ["sysctl", "-qw", "net.ipv4.conf.wire.rp_filter=1"]))
             machine.ip(space, "link set wire arp off")
+            if plan.mode == "igmp":
+                # A Linux bridge looks IPv4 frames up by their IP destination. The VIP is no group, so it gives frames to the cluster MAC to ports of multicast routers only: the members' are.
+                machine.ip(plan.switch_space, f"link set dev {plan.port(host.name)} type bridge_slave mcast_router 2")
         self.say("clients")
         space = plan.client_space
         self.record.add_space(space)
