@@ -108,8 +108,7 @@ pub struct Quorum {
 #[derive(serde::Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
-    #[serde(default)]
-    pub remote: bool,
+    pub remote: Option<Spanned<bool>>,
     pub key_file: Option<Spanned<String>>,
     pub grpc: Option<Grpc>,
 }

@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(200);
 /// Between two sendings of the same datagram.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Longest announced absence that the protocol takes, an hour.
+const LONGEST_HOLD_MS: u32 = 3_600_000;
 /// For the answers of others.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -73,18 +75,13 @@ pub fn request(from: &v1::CommandRequest, config: &Config) -> Result<Request, St
         "disable" => Request::DisableRules(rules()?),
         "drain" => Request::DrainRules(rules()?),
         "capacity" => Request::Capacity(value(1000)? as u16),
-        "hold" => Request::Hold(value(hashgate_cluster_longest_hold())?),
+        "hold" => Request::Hold(value(LONGEST_HOLD_MS)?),
         verb => {
             return Err(format!(
                 "there is no verb \"{verb}\": query, start, stop, drainstop, undrain, suspend, resume, enable, disable, drain, capacity, hold"
             ));
         }
     })
-}
-
-/// An hour in ms: what the protocol takes.
-fn hashgate_cluster_longest_hold() -> u32 {
-    3_600_000
 }
 
 /// Carries a request out on this host.

@@ -100,7 +100,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     }
     let places = Places::new(&cli.run_dir).map_err(refused)?;
     if cli.exec_host_path {
-        let mut command = setup::host_path_command(&config, &host, &places).map_err(refused)?;
+        let mut command = setup::host_path_command(&host, &places).map_err(refused)?;
         // It does not come back, unless it fails.
         let error = command.exec();
         return Err(refused(anyhow!("hashgate-hostpath cannot be started: {error}: install it beside lbd or on PATH")));
@@ -176,7 +176,7 @@ fn daemon(cli: &Cli, config: Arc<Config>, host: Host, places: &Places) -> Result
         Failure { code: 2, error }
     };
     let start = || -> Result<_> {
-        let lent = setup::nic(&config, &host, places)?;
+        let lent = setup::nic(&host, places)?;
         runtime.block_on(setup::tap(&config, &host))?;
         let (dataplane, adopted) = Dataplane::open(&lent, config.clone(), host.clone(), places.kept())?;
         Ok((lent, dataplane, adopted))

@@ -4,9 +4,10 @@
 use crate::control::{Refused, rule_bits};
 use crate::core::Core;
 use crate::occupancy::Occupancy;
-use crate::service::{HashgateServer, Service};
+use crate::service::Service;
 use crate::setup::{self, Places};
 use anyhow::{Context, Result, bail};
+use hashgate_api::v1::hashgate_server::HashgateServer;
 use hashgate_cluster::api::Command;
 use hashgate_config::{Config, Host};
 use hashgate_watch::BoxFuture;

@@ -14,7 +14,7 @@ use crate::status::{mode_name, rule_names, status};
 use crate::worker::Worker;
 use anyhow::Result;
 use hashgate_api::v1::hashgate_server::Hashgate;
-use hashgate_api::v1::{self, *};
+use hashgate_api::v1::*;
 use hashgate_cluster::control::{Outcome, Request as Wanted};
 use hashgate_cluster::frame::Refusals;
 use hashgate_cluster::message::{HostId, HostSet};
@@ -489,6 +489,3 @@ fn watched(dataplane: &mut Dataplane, filter: &BindingFilter) -> Result<(Vec<Bin
     });
     Ok((told.collect(), lost))
 }
-
-/// Also for programs that have the messages only.
-pub use v1::hashgate_server::HashgateServer;

@@ -71,13 +71,12 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Command line of the host path of this host.
-pub fn host_path_command(config: &Config, host: &Host, places: &Places) -> Result<Command> {
+pub fn host_path_command(host: &Host, places: &Places) -> Result<Command> {
     let device = match &host.device {
         Some(Device::Soft(_)) => format!("vfio-user:{}", places.soft_nic().display()),
         Some(device) => device.to_string(),
         None => bail!("host \"{}\" has no device: give it one, such as device = \"vfio:0000:03:00.0\"", host.name),
     };
-    let _ = config;
     let mut command = Command::new(program("hashgate-hostpath"));
     command.args(["--device", &device, "--tap", &host.tap, "--port", &host.wire_port.to_string(), "--control"]);
     command.arg(places.host_path());
@@ -85,7 +84,7 @@ pub fn host_path_command(config: &Config, host: &Host, places: &Places) -> Resul
 }
 
 /// The NIC, by the host path; both it and a soft NIC are started if they are not there. They outlive this process.
-pub fn nic(config: &Config, host: &Host, places: &Places) -> Result<Arc<Lent>> {
+pub fn nic(host: &Host, places: &Places) -> Result<Arc<Lent>> {
     match Lent::connect(&places.host_path()) {
         Ok(lent) => return Ok(Arc::new(lent)),
         Err(LentError::Io { source, .. })
@@ -106,7 +105,7 @@ pub fn nic(config: &Config, host: &Host, places: &Places) -> Result<Arc<Lent>> {
         }
     }
     let log = places.log("hostpath");
-    let mut child = start(host_path_command(config, host, places)?, &log)?;
+    let mut child = start(host_path_command(host, places)?, &log)?;
     let lent = wait_for(&mut child, "hashgate-hostpath", &log, || Lent::connect(&places.host_path()).ok())?;
     reap(child);
     Ok(Arc::new(lent))

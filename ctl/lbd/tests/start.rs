@@ -108,7 +108,7 @@ fn configurations_are_refused_with_file_line_and_what_to_do() {
     refused(&place, &lbd("[cluster2]"), &["cluster.toml:", "unknown field"]);
     refused(&place, &lbd("[metrics]\nlisten = \"nowhere\""), &["cluster.toml:16", "\"nowhere\"", "127.0.0.1:9504"]);
     refused(&place, &lbd("[metrics]\noccupancy_warning = 1.5"), &["occupancy_warning 1.5", "at most 1"]);
-    refused(&place, &lbd("[control]\nremote = true"), &["key_file"]);
+    refused(&place, &lbd("[control]\nremote = true"), &["cluster.toml:16", "key_file"]);
     refused(&place, &lbd("[control]\nremote = true\nkey_file = \"key\""), &["\"key\"", "absolute"]);
     refused(&place, &lbd("[[monitor]]\nrule = \"web\"\ncheck = \"tcp\""), &["no rule \"web\"", "known: all-ports"]);
     refused(&place, &lbd("[[monitor]]\nrule = \"all-ports\"\ncheck = \"tcp\""), &["needs a port"]);

@@ -96,7 +96,7 @@ impl Source<'_> {
             })? as u64,
             occupancy_warning: warning,
             notify: raw.notify.script.as_ref().map(|path| self.path("script", path)).transpose()?,
-            monitors: raw.monitor.iter().map(|it| self.monitor(it, hosts, rules)).collect::<Result<_>>()?,
+            monitors: raw.monitor.iter().map(|it| self.monitor(it, rules)).collect::<Result<_>>()?,
         })
     }
 
@@ -159,7 +159,9 @@ impl Source<'_> {
     }
 
     fn control_key(&self, raw: &raw::File, rules: &[Rule]) -> Result<Option<PathBuf>> {
-        match (&raw.control.key_file, raw.control.remote) {
+        let remote = raw.control.remote.as_ref();
+        let span = remote.map_or(0..0, Spanned::span);
+        match (&raw.control.key_file, remote.is_some_and(|remote| *remote.get_ref())) {
             (Some(path), remote) => {
                 let path = self.path("key_file", path)?;
                 let slots: usize =
@@ -167,12 +169,12 @@ impl Source<'_> {
                 if remote && (rules.len() > 63 || slots > 63) {
                     let message =
                         "remote control needs a rule and a match slot of its own: 63 are left for the cluster";
-                    return Err(self.refuse(&(0..0), message));
+                    return Err(self.refuse(&span, message));
                 }
                 Ok(remote.then_some(path))
             }
             (None, false) => Ok(None),
-            (None, true) => Err(self.refuse(&(0..0), "remote = true in [control] needs a key_file")),
+            (None, true) => Err(self.refuse(&span, "remote = true in [control] needs a key_file")),
         }
     }
 
@@ -185,9 +187,8 @@ impl Source<'_> {
         })
     }
 
-    fn monitor(&self, entry: &Spanned<raw::Monitor>, hosts: &[Host], rules: &[Rule]) -> Result<Monitor> {
+    fn monitor(&self, entry: &Spanned<raw::Monitor>, rules: &[Rule]) -> Result<Monitor> {
         let (span, raw) = (entry.span(), entry.get_ref());
-        let _ = hosts;
         let rule = raw.rule.get_ref();
         if !rules.iter().any(|known| known.name == *rule) {
             return Err(self.unknown("monitor", "rule", &raw.rule, rules.iter().map(|r| r.name.as_str())));
