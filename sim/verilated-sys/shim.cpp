@@ -166,7 +166,8 @@ struct Nic final : hg_nic {
             const uint64_t now = (((time >> 32) + carry) << 32 | low >> 24) + nanoseconds;
             low = (now & 0xffffffff) << 24 | (low & 0xffffff);
             carry = 0;
-            time = (now >> 32) << 32 | (time & 0xffffffff);
+            // Whole: half of it new would be a time far off, at which a lease ends.
+            time = now;
         }
     }
 
