@@ -38,12 +38,13 @@ SCENARIOS: dict[str, Scenario] = {
     "download": scenarios.download,
     "neighbours": scenarios.neighbours,
     "mistakes": scenarios.mistakes,
+    "refusals": scenarios.refusals,
     "control": scenarios.control,
     "verbs": scenarios.verbs,
 }
 # In clusters of their own.
 MODES = ("multicast", "igmp")
-QUICK = ("traffic", "wire", "faults", "changes", "daemon", "mistakes", "control", "verbs")
+QUICK = ("traffic", "wire", "faults", "changes", "daemon", "mistakes", "refusals", "control", "verbs")
 # With Verilated NICs: what does not take hours.
 SLOW = ("traffic", "wire", "changes", "download", "faults")
 

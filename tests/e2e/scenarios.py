@@ -427,7 +427,7 @@ def daemon(bench: Bench, cluster: Cluster) -> None:
 
     def converge() -> None:
         cluster.lbctl(host, "capacity", str(next(percents)))
-        time.sleep(0.7)
+        cluster.wait_stable(None, bench.stable_seconds)
 
     epoch = (cluster.status(host) or {}).get("epoch", 0)
     busy = share(5, converge)
@@ -437,7 +437,7 @@ def daemon(bench: Bench, cluster: Cluster) -> None:
     bench.checks.check(convergences >= 3, f"daemon: {convergences} convergences in 5 s of commands", convergences)
     memory = next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     cluster.lbctl(host, "hold", "5000")
-    time.sleep(0.5)
+    machine.wait_until(lambda: ((cluster.status(host) or {}).get("lease_seconds") or 0) > 4, 20)
     for process in cluster.processes(f"lbd {host}"):
         process.signal(signal.SIGTERM)
         machine.wait_until(lambda process=process: not process.alive(), 20)
@@ -448,6 +448,51 @@ def daemon(bench: Bench, cluster: Cluster) -> None:
     bench.checks.check(stable < 5 if bench.soft else stable < 60, f"daemon: stable {stable:.2f} s after its start", stable)
     bench.results.more.setdefault("daemon", {})[bench.device] = {
         "cpu_share_idle": round(idle, 4), "cpu_share_converging": round(busy, 4), "memory_kilobytes": memory, "start_to_stable_seconds": round(stable, 3)}
+
+
+# Refusals
+
+def refusals(bench: Bench, cluster: Cluster) -> None:
+    """What is refused changes nothing: files with an error, a change that wants a restart, a second daemon, a NIC that another one has, an interface that there is not."""
+    checks, text, first = bench.checks, cluster_toml(cluster.plan), "h1"
+    config = cluster.plan.config(first)
+
+    def told() -> tuple[object, ...]:
+        status = cluster.status(first) or {}
+        return tuple(status.get(what) for what in ("phase", "rules_digest", "staged_digest", "digest"))
+
+    before = told()
+    for what, changed, words in (
+        ("a file with an error", text + '\n[[rule]]\nname = "web2"\nports = 70000\n', (str(config), "70000")),
+        ("a change that wants a restart", text.replace(f'mode = "{cluster.plan.mode}"', 'mode = "multicast"'), ("mode has changed", "restart")),
+    ):
+        cluster.configure(changed, [first])
+        said = cluster.lbctl(first, "--json", "reload", check=False)
+        answers = [answer["outcome"] + ": " + answer["text"] for answer in read_json(said.stdout)["answers"]]
+        good = said.returncode == 1 and len(answers) == 1 and answers[0].startswith("failed") and all(word in answers[0] for word in words)
+        checks.check(good and told() == before, f"{what}: reload refuses it, and nothing has changed: {answers}", f"exit code {said.returncode}, {before} -> {told()}")
+    cluster.configure(text, [first])
+
+    def starts(what: str, text: str, run_dir: Path, *words: str) -> None:
+        """A daemon that does not start: one line, exit code 2, no process left."""
+        folder = cluster.plan.run / "refusals"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        file = folder / "cluster.toml"
+        file.write_text(text)
+        processes = {process.pid for process in cluster.inhabitants(first)}
+        done = cluster.run(first, str(bench.programs / "lbd"), "--config", str(file), "--host", first, "--run-dir", str(run_dir), seconds=60, check=False)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("lbd: ")]
+        left = {process.pid for process in cluster.inhabitants(first)} - processes
+        good = done.returncode == 2 and len(lines) == 1 and all(word in lines[0] for word in words) and not left
+        checks.check(good and told() == before, f"{what}: {lines}", f"exit code {done.returncode}, left {left}, {done.stderr[-300:]}")
+
+    # Its metrics are at another port: the one that runs has that.
+    apart = text.replace("127.0.0.1:9504", "127.0.0.1:9505")
+    starts("a second daemon", text, cluster.plan.run / first, "another lbd answers", "end that one first")
+    starts("a port in use", text, cluster.plan.run / "refusals", "metrics", "9504", "in use")
+    starts("a NIC whose TAP device another process has", apart, cluster.plan.run / "refusals", "hashgate-hostpath", "hg0", "another process has it")
+    device = f'device = "{cluster.plan.device_of(first)}"'
+    starts("an interface that there is not", apart.replace(device, 'device = "soft:nowhere"'), cluster.plan.run / "refusals", "hashgate-softnic", "nowhere")
 
 
 # Control

@@ -173,7 +173,7 @@ pub struct Parts {
     pub adopted: Option<Adopted>,
     pub incarnation: u64,
     pub events: Events,
-    /// Is called every second, and tells the service manager that all is well.
+    /// Is called every half second, and tells the service manager that all is well.
     pub on_slow: Box<dyn FnMut(&Core) + Send>,
 }
 
@@ -340,7 +340,7 @@ impl Core {
             if Kind::of(&frame.bytes) != Some(Kind::Extended) {
                 continue;
             }
-            // Senders fill short frames up, and the frame says itself how long it is; what was filled up is zeros.
+            // None of these is so short that senders fill it up.
             match self.codec.decode(&frame.bytes) {
                 Ok(message) => {
                     self.note(&message, &frame.bytes);

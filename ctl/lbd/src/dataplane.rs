@@ -293,13 +293,7 @@ impl Dataplane {
         let keys: BTreeSet<u64> = config.rules.iter().map(|rule| Config::rule_key(&rule.name)).collect();
         let gone: BTreeSet<u8> = self.numbers.extract_if(.., |key, _| !keys.contains(key)).map(|(_, n)| n).collect();
         self.config = config;
-        self.host = self
-            .config
-            .hosts
-            .iter()
-            .find(|host| host.priority == self.host.priority)
-            .cloned()
-            .context("this host is not in the rules any more")?;
+        self.find_host()?;
         self.remove_where(|binding| gone.contains(&binding.record.rule))?;
         self.assign_numbers();
         Ok(())
@@ -309,17 +303,18 @@ impl Dataplane {
     pub fn reconfigure(&mut self, config: Arc<Config>) -> Result<()> {
         ensure!(config.digest() == self.config.digest(), "other rules have to be staged");
         self.config = config;
-        self.host = self
-            .config
-            .hosts
-            .iter()
-            .find(|host| host.priority == self.host.priority)
-            .cloned()
-            .context("this host is not in the file any more")?;
+        self.find_host()?;
         let tables = self.tables()?;
         self.nic.stage(&tables)?;
         self.nic.apply_settings(&tables.settings)?;
         Ok(self.nic.commit()?)
+    }
+
+    /// This host, as the configuration has it now.
+    fn find_host(&mut self) -> Result<()> {
+        let host = self.config.hosts.iter().find(|host| host.priority == self.host.priority);
+        self.host = host.cloned().context("this host is not in the configuration any more")?;
+        Ok(())
     }
 
     /// Rules that are disabled here, and no others.

@@ -34,7 +34,7 @@ use hashgate_api::RUN_DIR;
 use hashgate_cluster::message::HostId;
 use hashgate_config::{Config, Host};
 use hashgate_regs::Registers;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -161,13 +161,15 @@ fn start_log(json: bool) -> Result<()> {
 fn daemon(cli: &Cli, config: Arc<Config>, host: Host, places: &Places) -> Result<(), Failure> {
     let refused = |error| Failure { code: 2, error };
     let stop = Arc::new(AtomicBool::new(false));
-    let reload = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| refused(error.into()))?;
     }
-    signal_hook::flag::register(SIGHUP, reload.clone()).map_err(|error| refused(error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| refused(error.into()))?;
+    let reload = {
+        let _entered = runtime.enter();
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).map_err(|error| refused(error.into()))?
+    };
     // Before the NIC, so that a port that is in use leaves nothing behind.
     let listeners = runtime.block_on(serve::Listeners::bind(&config, places)).map_err(refused)?;
     let refused = |error| {
@@ -176,12 +178,12 @@ fn daemon(cli: &Cli, config: Arc<Config>, host: Host, places: &Places) -> Result
         Failure { code: 2, error }
     };
     let start = || -> Result<_> {
-        let lent = setup::nic(&host, places)?;
+        let (lent, started) = setup::nic(&host, places)?;
         runtime.block_on(setup::tap(&config, &host))?;
         let (dataplane, adopted) = Dataplane::open(&lent, config.clone(), host.clone(), places.kept())?;
-        Ok((lent, dataplane, adopted))
+        Ok((lent, started, dataplane, adopted))
     };
-    let (lent, mut dataplane, adopted) = start().map_err(refused)?;
+    let (lent, started, mut dataplane, adopted) = start().map_err(refused)?;
     let registers = Registers::new(dataplane.nic().registers().io().clone());
     let bell = Bell::new().map_err(|error| refused(error.into()))?;
     let (worker, worker_thread) = Worker::start(dataplane, bell.clone()).map_err(|error| refused(error.into()))?;
@@ -199,7 +201,7 @@ fn daemon(cli: &Cli, config: Arc<Config>, host: Host, places: &Places) -> Result
         adopted,
         incarnation,
         events: events.clone(),
-        on_slow: serve::on_slow(runtime.handle().clone(), shared.clone(), config.clone()),
+        on_slow: serve::on_slow(runtime.handle().clone(), config.clone()),
     };
     let (mut core, handle) = Core::new(parts).map_err(refused)?;
     let reloader = reload::Reloader::new(&cli.config, handle.clone(), worker.clone(), runtime.handle().clone());
@@ -223,13 +225,16 @@ fn daemon(cli: &Cli, config: Arc<Config>, host: Host, places: &Places) -> Result
         occupancy: shared.occupancy.clone(),
         watching: Arc::default(),
     };
-    let _monitors = serve::start(&runtime, listeners, service, &config, &host, &shared, reload).map_err(refused)?;
+    let serving = serve::start(&runtime, listeners, service, &config, &host, &shared, reload).map_err(refused)?;
+    started.keep();
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let result = core.run(&stop);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.store(true, Ordering::Relaxed);
+    shared.failed.store(result.is_err(), Ordering::Relaxed);
     drop(core);
+    serving.end(&runtime);
     worker.end();
     for thread in control.into_iter().chain([worker_thread]) {
         if thread.join().is_err() {

@@ -7,24 +7,29 @@ use crate::occupancy::Occupancy;
 use crate::service::Service;
 use crate::setup::{self, Places};
 use anyhow::{Context, Result, bail};
+use hashgate_api::v1::StatusReply;
 use hashgate_api::v1::hashgate_server::HashgateServer;
 use hashgate_cluster::api::Command;
 use hashgate_config::{Config, Host};
 use hashgate_watch::BoxFuture;
 use hashgate_watch::metrics::{self, Sample};
 use hashgate_watch::monitor::{self, MonitorConfig, Monitors, Verb};
-use hashgate_watch::notify::Notifier;
+use hashgate_watch::notify::{Change, Notifier, State};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::Signal;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-/// Between two looks whether a signal has come.
+/// Between two looks at the state for the notify script.
 const LOOK: Duration = Duration::from_millis(200);
+/// For the notify script when the daemon ends.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Between two samples for occupancy.
 const SAMPLE: Duration = Duration::from_secs(2);
 /// Longest message that is taken.
@@ -37,6 +42,26 @@ pub struct Shared {
     pub refused: Refused,
     /// Bytes of others.
     pub occupancy: Arc<Mutex<Occupancy>>,
+    /// The daemon ends because something failed.
+    pub failed: Arc<AtomicBool>,
+}
+
+/// What runs beside the protocol.
+pub struct Serving {
+    monitors: Arc<Monitors>,
+    /// Ends when the notify script has been told of the end.
+    told: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Behind the end of the core: gives the notify script some time.
+    pub fn end(self, runtime: &tokio::runtime::Runtime) {
+        let told = runtime.block_on(async { tokio::time::timeout(LAST_WORDS, self.told).await });
+        if told.is_err() {
+            tracing::warn!("the notify script did not end within {} s", LAST_WORDS.as_secs());
+        }
+        drop(self.monitors);
+    }
 }
 
 /// Sockets that others come to.
@@ -86,8 +111,8 @@ pub fn start(
     config: &Config,
     own: &Host,
     shared: &Shared,
-    reload: Arc<AtomicBool>,
-) -> Result<Arc<Monitors>> {
+    reload: Signal,
+) -> Result<Serving> {
     let server = || HashgateServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE);
     let unix = Server::builder().add_service(server());
     runtime.spawn(async move {
@@ -128,9 +153,9 @@ pub fn start(
         })
     });
     let notifier = notifier.transpose().context("[notify] script")?;
-    runtime.spawn(look(service.clone(), shared.clone(), notifier));
+    let told = runtime.spawn(look(service.clone(), shared.clone(), notifier));
     runtime.spawn(reload_on_signal(service, reload));
-    Ok(monitors)
+    Ok(Serving { monitors, told })
 }
 
 /// Application monitors, whose verdicts are commands for rules.
@@ -168,14 +193,22 @@ fn monitors(service: &Service, config: &Config, own: &Host) -> Monitors {
 
 /// The state for the notify script.
 async fn look(service: Service, shared: Shared, mut notifier: Option<Notifier>) {
-    let sampler = tokio::spawn(sample(service.clone(), shared));
+    let sampler = tokio::spawn(sample(service.clone(), shared.clone()));
+    let mut last = StatusReply::default();
     while let Ok(status) = service.status_now().await {
         if let Some(notifier) = &mut notifier {
             notifier.status(&status);
         }
+        last = status;
         tokio::time::sleep(LOOK).await;
     }
     sampler.abort();
+    let Some(mut notifier) = notifier else { return };
+    let end = if shared.failed.load(Ordering::Relaxed) { State::Fault } else { State::Stop };
+    if State::of(&last, None) != Some(end) {
+        notifier.tell(Change::to(end, &last));
+    }
+    notifier.close().await;
 }
 
 /// Byte counters for occupancy.
@@ -189,12 +222,8 @@ async fn sample(service: Service, shared: Shared) {
 }
 
 /// SIGHUP.
-async fn reload_on_signal(service: Service, reload: Arc<AtomicBool>) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        if !reload.swap(false, Ordering::Relaxed) {
-            continue;
-        }
+async fn reload_on_signal(service: Service, mut reload: Signal) {
+    while reload.recv().await.is_some() {
         let reloader = service.reloader.clone();
         let work = move || reloader.stage(None).and_then(|text| reloader.activate().map(|()| text));
         let result = tokio::task::spawn_blocking(work).await;
@@ -210,8 +239,8 @@ async fn reload_on_signal(service: Service, reload: Arc<AtomicBool>) {
     }
 }
 
-/// What the core does every second beside the protocol: the watchdog of the service manager, and addresses when other rules have become active.
-pub fn on_slow(runtime: tokio::runtime::Handle, _shared: Shared, config: Arc<Config>) -> Box<dyn FnMut(&Core) + Send> {
+/// What the core does every half second beside the protocol: the watchdog of the service manager, and addresses when other rules have become active.
+pub fn on_slow(runtime: tokio::runtime::Handle, config: Arc<Config>) -> Box<dyn FnMut(&Core) + Send> {
     let mut known = config;
     Box::new(move |core| {
         // Without a service manager there is nobody to tell.

@@ -83,10 +83,35 @@ pub fn host_path_command(host: &Host, places: &Places) -> Result<Command> {
     Ok(command)
 }
 
-/// The NIC, by the host path; both it and a soft NIC are started if they are not there. They outlive this process.
-pub fn nic(host: &Host, places: &Places) -> Result<Arc<Lent>> {
+/// Processes that were started here. They end with this, unless they are kept.
+#[derive(Debug, Default)]
+pub struct Started(Vec<Child>);
+
+impl Started {
+    /// Lets them outlive the daemon.
+    pub fn keep(mut self) {
+        for mut child in self.0.drain(..) {
+            // Somebody has to take notice of its end.
+            std::thread::spawn(move || child.wait());
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for child in self.0.iter_mut().rev() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The NIC, by the host path; both it and a soft NIC are started if they are not there.
+pub fn nic(host: &Host, places: &Places) -> Result<(Arc<Lent>, Started)> {
+    let mut started = Started::default();
     match Lent::connect(&places.host_path()) {
-        Ok(lent) => return Ok(Arc::new(lent)),
+        Ok(lent) => return Ok((Arc::new(lent), started)),
         Err(LentError::Io { source, .. })
             if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
         Err(error @ LentError::Busy { .. }) => bail!("{error} (another lbd?)"),
@@ -97,26 +122,19 @@ pub fn nic(host: &Host, places: &Places) -> Result<Arc<Lent>> {
         if std::os::unix::net::UnixStream::connect(&socket).is_err() {
             let mut command = Command::new(program("hashgate-softnic"));
             command.arg("--socket").arg(&socket).arg("--port").arg(format!("raw:{interface}"));
-            let mut child = start(command, &places.log("softnic"))?;
-            wait_for(&mut child, "hashgate-softnic", &places.log("softnic"), || {
+            started.0.push(start(command, &places.log("softnic"))?);
+            wait_for(&mut started, "hashgate-softnic", &places.log("softnic"), || {
                 std::os::unix::net::UnixStream::connect(&socket).ok().map(drop)
             })?;
-            reap(child);
         }
     }
     let log = places.log("hostpath");
-    let mut child = start(host_path_command(host, places)?, &log)?;
-    let lent = wait_for(&mut child, "hashgate-hostpath", &log, || Lent::connect(&places.host_path()).ok())?;
-    reap(child);
-    Ok(Arc::new(lent))
+    started.0.push(start(host_path_command(host, places)?, &log)?);
+    let lent = wait_for(&mut started, "hashgate-hostpath", &log, || Lent::connect(&places.host_path()).ok())?;
+    Ok((Arc::new(lent), started))
 }
 
-/// Somebody has to take notice of its end.
-fn reap(mut child: Child) {
-    std::thread::spawn(move || child.wait());
-}
-
-/// Starts a process in a session of its own, so that it lives on when this one ends.
+/// Starts a process in a group of its own, so that what is sent to this one's group does not reach it.
 fn start(mut command: Command, log: &Path) -> Result<Child> {
     let out = OpenOptions::new()
         .create(true)
@@ -129,23 +147,20 @@ fn start(mut command: Command, log: &Path) -> Result<Child> {
     command.spawn().with_context(|| format!("{name} cannot be started: install it beside lbd or on PATH"))
 }
 
-/// Waits until a process can be spoken to.
-fn wait_for<T>(child: &mut Child, name: &str, log: &Path, mut there: impl FnMut() -> Option<T>) -> Result<T> {
+/// Waits until the process that was started last can be spoken to.
+fn wait_for<T>(started: &mut Started, name: &str, log: &Path, mut there: impl FnMut() -> Option<T>) -> Result<T> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Some(it) = there() {
             return Ok(it);
         }
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = started.0.last_mut().map(Child::try_wait).transpose()?.flatten() {
             let text = std::fs::read_to_string(log).unwrap_or_default();
             let last = text.lines().last().unwrap_or("it says nothing");
             bail!("{name} ended ({status}): {last}");
         }
         std::thread::sleep(PAUSE);
     }
-    // Nothing half started is left behind.
-    let _ = child.kill();
-    let _ = child.wait();
     bail!("{name} is not ready after {} s: see {}", PATIENCE.as_secs(), log.display())
 }
 

@@ -30,5 +30,5 @@ pub use error::NicError;
 pub use hashgate_tables::Tables;
 pub use info::{MAJOR_VERSION, NicInfo};
 pub use lease::Lease;
-pub use nic::{BarIo, Faults, Nic};
+pub use nic::{BarIo, Faults, Nic, read_settings};
 pub use pack::{Unit, unpack};

@@ -527,31 +527,7 @@ impl Nic {
 
     /// The settings that the registers hold.
     pub fn settings(&self) -> Settings {
-        let registers = &self.registers;
-        let control = registers.control();
-        let mac = |low: u32, high: u16| {
-            let [_, _, mac @ ..] = (u64::from(high) << 32 | u64::from(low)).to_be_bytes();
-            Mac(mac)
-        };
-        let mut hash_key = [0; 52];
-        for (n, bytes) in hash_key.chunks_exact_mut(4).enumerate() {
-            bytes.copy_from_slice(&registers.hash_key(n).to_be_bytes());
-        }
-        Settings {
-            station_mac: mac(registers.station_mac_low(), registers.station_mac_high()),
-            cluster_mac: mac(registers.cluster_mac_low(), registers.cluster_mac_high()),
-            mask_mac: mac(registers.mask_mac_low(), registers.mask_mac_high()),
-            mask_source: control.mask_source,
-            icmp_owner: control.icmp_owner,
-            other_ip: match control.other_ip {
-                1 => OtherIp::Discard,
-                2 => OtherIp::Balance,
-                _ => OtherIp::Deliver,
-            },
-            promiscuous: control.promiscuous,
-            all_multicast: control.all_multicast,
-            hash_key,
-        }
+        read_settings(&self.registers)
     }
 
     /// Switches the receive path on or off. While it is off every frame is discarded as `not-ready`.
@@ -653,6 +629,34 @@ fn crc_of(words: &[u32]) -> u32 {
         hasher.update(&word.to_le_bytes());
     }
     hasher.finalize()
+}
+
+/// The settings in the registers of a NIC.
+pub fn read_settings<IO: RegisterIo>(registers: &Registers<IO>) -> Settings {
+    let control = registers.control();
+    let mac = |low: u32, high: u16| {
+        let [_, _, mac @ ..] = (u64::from(high) << 32 | u64::from(low)).to_be_bytes();
+        Mac(mac)
+    };
+    let mut hash_key = [0; 52];
+    for (n, bytes) in hash_key.chunks_exact_mut(4).enumerate() {
+        bytes.copy_from_slice(&registers.hash_key(n).to_be_bytes());
+    }
+    Settings {
+        station_mac: mac(registers.station_mac_low(), registers.station_mac_high()),
+        cluster_mac: mac(registers.cluster_mac_low(), registers.cluster_mac_high()),
+        mask_mac: mac(registers.mask_mac_low(), registers.mask_mac_high()),
+        mask_source: control.mask_source,
+        icmp_owner: control.icmp_owner,
+        other_ip: match control.other_ip {
+            1 => OtherIp::Discard,
+            2 => OtherIp::Balance,
+            _ => OtherIp::Deliver,
+        },
+        promiscuous: control.promiscuous,
+        all_multicast: control.all_multicast,
+        hash_key,
+    }
 }
 
 #[cfg(test)]

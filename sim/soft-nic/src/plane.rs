@@ -7,15 +7,16 @@ use crate::Frame;
 use crate::core::Sizes;
 use hashgate_model::hash::Key;
 use hashgate_model::{Binding, BindingKey, Clocks, Nic, Table as Bindings};
-use hashgate_nic::{Unit, unpack};
+use hashgate_nic::{Unit, read_settings, unpack};
+use hashgate_regs::RegisterIo;
 use hashgate_regs::defs::{
     Action, BindingState, Mode, RuleEntry, Table, TargetEntry, Track, Verdict, VipEntry, VipKind,
 };
 use hashgate_regs::registers::{
-    BindCensus, BindCommand, BindNow, BindRecord0, BindRecord1, BindStatus, BindTicks, Control, LeaseCtrl, Status,
+    BindCensus, BindCommand, BindNow, BindRecord0, BindRecord1, BindStatus, BindTicks, LeaseCtrl, Registers, Status,
     offset,
 };
-use hashgate_tables::{BUCKETS, BucketFlags, Limits, Mac, OtherIp, Settings, Tables};
+use hashgate_tables::{BUCKETS, BucketFlags, Limits, Settings, Tables};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -605,33 +606,22 @@ impl Plane {
     }
 
     fn settings(&mut self, plain: &[u32]) {
-        let control = Control::from_bits(plain[offset::CONTROL / 4]);
-        let mac = |low: usize| {
-            let number = u64::from(plain[low / 4 + 1] & 0xffff) << 32 | u64::from(plain[low / 4]);
-            let [_, _, mac @ ..] = number.to_be_bytes();
-            Mac(mac)
-        };
-        let mut hash_key = [0; 52];
-        for (bytes, word) in hash_key.as_chunks_mut().0.iter_mut().zip(&plain[offset::HASH_KEY / 4..]) {
-            *bytes = word.to_be_bytes();
-        }
-        self.nic.state.enabled = control.enable;
-        self.nic.set_settings(Settings {
-            station_mac: mac(offset::STATION_MAC_LOW),
-            cluster_mac: mac(offset::CLUSTER_MAC_LOW),
-            mask_mac: mac(offset::MASK_MAC_LOW),
-            mask_source: control.mask_source,
-            icmp_owner: control.icmp_owner,
-            other_ip: match control.other_ip {
-                1 => OtherIp::Discard,
-                2 => OtherIp::Balance,
-                _ => OtherIp::Deliver,
-            },
-            promiscuous: control.promiscuous,
-            all_multicast: control.all_multicast,
-            hash_key,
-        });
+        let registers = Registers::new(Plain(plain));
+        self.nic.state.enabled = registers.control().enable;
+        self.nic.set_settings(read_settings(&registers));
     }
+}
+
+/// Registers that only keep their value, as a driver reads them.
+struct Plain<'a>(&'a [u32]);
+
+impl RegisterIo for Plain<'_> {
+    fn read32(&self, offset: usize) -> u32 {
+        self.0[offset / 4]
+    }
+
+    /// Nobody writes this way.
+    fn write32(&self, _offset: usize, _value: u32) {}
 }
 
 fn deadline(plain: &[u32]) -> u64 {
