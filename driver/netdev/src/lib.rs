@@ -23,7 +23,7 @@ pub trait NetDevice: AsFd + Send {
     /// Takes a frame into `buffer`; gives its length, `None` if none waits. One that is longer than the buffer is cut.
     ///
     /// # Errors
-    /// Those of the operating system; the interface may be gone or down.
+    /// Those of the operating system; the interface may be gone, or that of a TAP device down.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>>;
 
     /// Gives a frame; `false` if the interface has no room for it now.

@@ -9,8 +9,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// All frames of an interface: those that come in (whatever their destination), and ours go out. What the machine itself sends there is
 /// not seen.
+///
+/// While the interface is down no frame comes and none is taken; it goes on when the interface is up again.
 pub struct PacketSocket {
     fd: OwnedFd,
+    /// Of the interface.
+    index: u32,
 }
 
 impl PacketSocket {
@@ -36,7 +40,7 @@ impl PacketSocket {
             return Err(named(io::Error::last_os_error()));
         }
         // SAFETY: the kernel just gave this descriptor to us alone.
-        let socket = PacketSocket { fd: unsafe { OwnedFd::from_raw_fd(fd) } };
+        let socket = PacketSocket { fd: unsafe { OwnedFd::from_raw_fd(fd) }, index };
         let yes: libc::c_int = 1;
         socket.option(libc::PACKET_IGNORE_OUTGOING, &yes).map_err(named)?;
         let promiscuous = libc::packet_mreq {
@@ -61,6 +65,19 @@ impl PacketSocket {
         if bound == 0 { Ok(socket) } else { Err(named(io::Error::last_os_error())) }
     }
 
+    /// `None` where nothing can be done now: also while the interface is down, which is told as an error once.
+    fn unless_down<T>(&self, result: io::Result<T>) -> io::Result<Option<T>> {
+        match unless_blocked(result) {
+            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {
+                // The same error tells that it was removed.
+                rustix::net::netdevice::index_to_name(&self.fd, self.index)
+                    .map(|_| None)
+                    .map_err(|_| io::Error::new(io::ErrorKind::NotFound, "the interface was removed"))
+            }
+            other => other,
+        }
+    }
+
     fn option<T>(&self, name: libc::c_int, value: &T) -> io::Result<()> {
         let (value, length) = ((&raw const *value).cast(), size_of::<T>() as libc::socklen_t);
         // SAFETY: `value` points to `length` bytes that live during the call, which only reads them.
@@ -77,7 +94,7 @@ impl AsFd for PacketSocket {
 
 impl NetDevice for PacketSocket {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        unless_blocked(rustix::io::read(&self.fd, buffer).map_err(io::Error::from))
+        self.unless_down(rustix::io::read(&self.fd, buffer).map_err(io::Error::from))
     }
 
     fn send(&mut self, frame: &[u8]) -> io::Result<bool> {
@@ -85,7 +102,7 @@ impl NetDevice for PacketSocket {
         match sent {
             // The queue of the interface is full.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(false),
-            other => Ok(unless_blocked(other)?.is_some()),
+            other => Ok(self.unless_down(other)?.is_some()),
         }
     }
 }
