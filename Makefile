@@ -59,7 +59,7 @@ bench-cluster: $(LBSIM) ## The cluster protocol: crashes, maps, heartbeats, conn
 soak: setup ## 100 000 scenarios of the cluster simulator, and 10 000 of each further class (hours)
 	@cargo build --locked --release -p hashgate-cluster-sim --example soak
 	@target/release/examples/soak --count 100000
-	@for class in 1 2 3; do target/release/examples/soak --class $$class --count 10000 || exit 1; done
+	@for class in 1 2 3 4; do target/release/examples/soak --class $$class --count 10000 || exit 1; done
 
 synth: setup ## Size and logic depth of the 512-bit core and host interface, with open tools
 	@$(VENV_PYTHON) hw/synth/run.py

@@ -8,6 +8,7 @@
 //
 // Wire in    `wire_rx_*`: AXI4-Stream without back-pressure (tready is always high); tuser marks a bad frame with its last beat.
 // Wire out   `wire_tx_*`: AXI4-Stream; tuser with the last beat aborts the frame.
+// Link       `wire_link_i`: 1 while the port's MAC has a link, synchronous to `clk`. It is for the host to read (STATUS.link); frames pass whatever it is.
 // Host in    `host_tx_*`: two AXI4-Streams, 0 data, 1 control; tport names the wire port and is stable over the frame.
 // Host out   `host_rx_*`: AXI4-Stream; the metadata is stable over the frame, tabort with the last beat takes the frame back.
 // Events     one per received frame, in order, when its last beat leaves the pipeline: the final verdict.
@@ -42,6 +43,8 @@ module hashgate_core
     output beat_keep_t [PORTS-1:0]       wire_tx_tkeep_o,
     output logic [PORTS-1:0]             wire_tx_tlast_o,
     output logic [PORTS-1:0]             wire_tx_tuser_o,
+    // state of the wire ports
+    input  wire logic [PORTS-1:0]        wire_link_i,
     // host receive
     output logic                         host_rx_tvalid_o,
     input  wire logic                    host_rx_tready_i,
@@ -166,7 +169,7 @@ module hashgate_core
         .binding_secret_o(binding_secret), .fast_now_o(fast_now), .slow_now_o(slow_now), .host_request_o(host_request_regs),
         .host_answer_i(host_answer_regs), .binding_event_valid_i(binding_event_valid), .binding_event_i(binding_event),
         .binding_status_i(binding_status), .census_request_o(census_request), .census_busy_i(census_busy),
-        .parity_error_i(parity_error), .port_overrun_i(port_overrun),
+        .wire_link_i, .parity_error_i(parity_error), .port_overrun_i(port_overrun),
         .tx_done_i(tx_done), .tx_len_i(tx_length), .tx_abort_i(tx_abort), .host_tx_done_i(host_tx_done),
         .host_tx_len_i(host_tx_length), .host_tx_dropped_i(host_tx_dropped), .host_tx_masked_i(host_tx_masked),
         .host_tx_arp_i(host_tx_arp), .host_tx_nd_i(host_tx_nd));

@@ -36,6 +36,8 @@ module hashgate_nic
     output beat_keep_t [PORTS-1:0]       wire_tx_tkeep_o,
     output logic [PORTS-1:0]             wire_tx_tlast_o,
     output logic [PORTS-1:0]             wire_tx_tuser_o,
+    // state of the wire ports
+    input  wire logic [PORTS-1:0]        wire_link_i,
     // verdicts
     output logic                         event_valid_o,
     output logic [1:0]                   event_verdict_o,
@@ -139,7 +141,7 @@ module hashgate_nic
     logic [13:0][31:0] event_words;
     hashgate_core u_core (
         .clk, .rst, .wire_rx_tvalid_i, .wire_rx_tready_o, .wire_rx_tdata_i, .wire_rx_tkeep_i, .wire_rx_tlast_i, .wire_rx_tuser_i,
-        .wire_tx_tvalid_o, .wire_tx_tready_i, .wire_tx_tdata_o, .wire_tx_tkeep_o, .wire_tx_tlast_o, .wire_tx_tuser_o,
+        .wire_tx_tvalid_o, .wire_tx_tready_i, .wire_tx_tdata_o, .wire_tx_tkeep_o, .wire_tx_tlast_o, .wire_tx_tuser_o, .wire_link_i,
         .host_rx_tvalid_o(core_rx_valid), .host_rx_tready_i(core_rx_ready), .host_rx_tdata_o(rx_data), .host_rx_tkeep_o(rx_keep),
         .host_rx_tlast_o(core_rx_last), .host_rx_tabort_o(core_rx_abort), .host_rx_control_o(rx_control),
         .host_rx_queue_o(rx_queue), .host_rx_reason_o(rx_reason), .host_rx_port_o(rx_port), .host_rx_rule_o(rx_rule),

@@ -175,9 +175,10 @@ struct Nic final : hg_nic {
         // During a reset registers may still hold what they started with.
         if (core->rst != in.rst) context->assertOn(in.rst == 0);
         core->rst = in.rst;
-        uint8_t valid = 0, last = 0, user = 0, ready = 0;
+        uint8_t valid = 0, last = 0, user = 0, ready = 0, link = 0;
         for (int p = 0; p < PORTS; p++) {
             const hg_beat &beat = in.wire_rx[p];
+            link |= (in.wire_down[p] == 0) << p;
             valid |= beat.valid << p;
             last |= beat.last << p;
             user |= beat.user << p;
@@ -191,6 +192,7 @@ struct Nic final : hg_nic {
         core->wire_rx_tlast_i = last;
         core->wire_rx_tuser_i = user;
         core->wire_tx_tready_i = ready;
+        core->wire_link_i = link;
         if constexpr (WITH_HOST) {
             apply_host(in);
         } else {

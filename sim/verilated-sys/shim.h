@@ -76,6 +76,8 @@ typedef struct {
     hg_beat wire_rx[HG_PORTS];
     /** Wire ports that take a beat in this cycle. */
     uint8_t wire_tx_ready[HG_PORTS];
+    /** Wire ports that have no link. */
+    uint8_t wire_down[HG_PORTS];
     /** The host takes a beat in this cycle. */
     uint8_t host_rx_ready;
     /** Frames from the host: data, control; `user` is the wire port. */

@@ -18,6 +18,7 @@ for_each_build!(
     other_addresses,
     icmp_modes,
     lease,
+    links,
     handover,
     rows_of_a_rule,
     zones,
@@ -132,6 +133,26 @@ fn icmp_modes(build: Build) {
             (Verdict::Host, Reason::Unfiltered, None)
         };
         assert_eq!((event.verdict, event.reason, event.rule), wanted);
+    }
+}
+
+fn links(build: Build) {
+    let mut bench = bench(build);
+    let seen = |bench: &mut Bench| {
+        bench.run(4);
+        (0..3).map(|port| bench.nic.has_link(port)).collect::<Vec<_>>()
+    };
+    let ports = build.ports();
+    let all: Vec<bool> = (0..3).map(|port| port < ports).collect();
+    assert_eq!(seen(&mut bench), all);
+    for port in 0..ports {
+        bench.sim().set_link(port as u8, false);
+        let wanted: Vec<bool> = all.iter().enumerate().map(|(number, link)| *link && number != port).collect();
+        assert_eq!(seen(&mut bench), wanted);
+        // It says so, and no more: what still comes in is decided as always.
+        assert_eq!(bench.one(port as u8, &tcp4(80, SYN)).reason, Reason::Map);
+        bench.sim().set_link(port as u8, true);
+        assert_eq!(seen(&mut bench), all);
     }
 }
 

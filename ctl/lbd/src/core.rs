@@ -158,6 +158,10 @@ pub struct Core {
     drainstop: bool,
     /// When the lease was begun last.
     armed_at: Instant,
+    /// When a frame of the cluster came last, NIC time.
+    heard_at: Time,
+    /// The wire port has a link, as far as is known.
+    link: bool,
     on_slow: Box<dyn FnMut(&Core) + Send>,
 }
 
@@ -250,6 +254,8 @@ impl Core {
             draining: 0,
             drainstop: false,
             armed_at: Instant::now(),
+            heard_at: now,
+            link: true,
             on_slow,
         };
         let what =
@@ -282,6 +288,7 @@ impl Core {
             self.wait(leaving)?;
             let woken = Instant::now();
             self.hear()?;
+            self.look_at_link();
             let heard = woken.elapsed();
             for done in self.worker.take_done() {
                 match done {
@@ -343,6 +350,7 @@ impl Core {
             // None of these is so short that senders fill it up.
             match self.codec.decode(&frame.bytes) {
                 Ok(message) => {
+                    self.heard_at = self.clock.now();
                     self.note(&message, &frame.bytes);
                     self.step(Event::Message(message));
                 }
@@ -350,6 +358,19 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Where nobody is heard the link may be gone. A register is read for it with every heartbeat then, so that it is known before others count as failed.
+    fn look_at_link(&mut self) {
+        let silence = self.config.daemon.period.as_nanos() as Time * Time::from(self.config.daemon.tolerance);
+        if self.link && self.clock.now() < self.heard_at + silence / 4 {
+            return;
+        }
+        let link = self.registers.status().link >> self.host.wire_port & 1 == 1;
+        if link != self.link {
+            self.link = link;
+            self.step(Event::Link(link));
+        }
     }
 
     fn note(&mut self, message: &Message, frame: &[u8]) {
@@ -620,6 +641,11 @@ impl Core {
     /// NIC time.
     pub fn now(&mut self) -> Time {
         self.clock.now()
+    }
+
+    /// Whether the wire port has a link, as far as is known.
+    pub fn has_link(&self) -> bool {
+        self.link
     }
 
     /// When the daemon started, NIC time.

@@ -122,7 +122,9 @@ impl Dataplane {
         self.handover = (0..maps.maps.len()).map(|place| self.flags_of(&tables, &maps, place)).collect();
         self.maps = maps.clone();
         let committed = Committed { epoch, view_size: mark as u8, lowest, digest };
-        Ok(Some(Adopted { committed, maps }))
+        let registers = self.nic.registers();
+        let lease = Some(registers.lease_deadline()).filter(|_| !registers.status().lease_expired);
+        Ok(Some(Adopted { committed, maps, lease }))
     }
 
     fn flags_of(&self, tables: &Tables, maps: &MapSet, place: usize) -> Vec<u8> {

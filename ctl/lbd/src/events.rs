@@ -111,6 +111,10 @@ pub fn describe(config: &Config, log: &Log) -> (&'static str, &'static str, Stri
         Log::Healed { lost } => {
             ("healed", "warning", format!("two parts of the cluster have met; this one gave up rules {lost:#x}"))
         }
+        Log::Link(true) => ("link", "info", "the wire port has a link again".into()),
+        Log::Link(false) => {
+            ("link", "error", "the wire port has no link: nobody is heard, and this host takes no VIP traffic".into())
+        }
         Log::LeaseExpired => ("lease-expired", "error", "the lease has ended: this host takes no VIP traffic".into()),
         Log::StageRefused { digest } => (
             "stage-refused",

@@ -279,5 +279,6 @@ pub fn nic_info(dataplane: &mut Dataplane, lent: &Lent, device: &str, tap: &str)
         parity_errors: faults.parity_errors,
         scrub_errors: faults.scrub_errors,
         controllers,
+        links: (0..info.ports).map(|port| nic.has_link(port)).collect(),
     })
 }

@@ -134,6 +134,9 @@ fn problems(core: &Core, now: u64) -> Vec<String> {
     if let Some(cause) = status.excluded {
         found.push(format!("this host is left out: {}", exclusion(config, cause)));
     }
+    if !core.has_link() {
+        found.push(format!("wire port {} has no link: this host takes no VIP traffic", core.host().wire_port));
+    }
     for (host, cause) in core.cluster().left_out() {
         found.push(format!("{} is left out: {}", core.name(*host), exclusion(config, *cause)));
     }

@@ -72,6 +72,8 @@ fn values() {
         ("hashgate_link_bytes_per_second", &[], 1.25e9),
         ("hashgate_monitor_healthy", &[("rule", "web"), ("check", "tcp 10.9.0.1:80")], 1.0),
         ("hashgate_monitor_checks_total", &[("rule", "web"), ("check", "tcp 10.9.0.1:80")], 99.0),
+        ("hashgate_nic_link", &[("port", "0")], 1.0),
+        ("hashgate_nic_link", &[("port", "1")], 0.0),
         ("hashgate_nic_parity_errors_total", &[], 1.0),
         ("hashgate_nic_scrub_errors_total", &[], 2.0),
         ("hashgate_series_left_out", &[], 0.0),

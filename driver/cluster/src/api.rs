@@ -171,6 +171,8 @@ pub struct Adopted {
     pub committed: crate::message::Committed,
     /// Read back from the NIC, checked against the digest; one for each rule and the default.
     pub maps: Arc<crate::maps::MapSet>,
+    /// Until when it takes traffic by the lease of before, if that has not ended.
+    pub lease: Option<Time>,
 }
 
 /// Something that happened.
@@ -195,6 +197,8 @@ pub enum Event {
     Connections(Vec<u32>),
     /// The NIC says that the lease has ended, though it should run: it was renewed too late.
     LeaseLost,
+    /// Whether the port that heartbeats go by has a link, which it is taken to have until told otherwise.
+    Link(bool),
     /// A person or a program wants something.
     Command(Command),
 }
@@ -324,6 +328,8 @@ pub enum Log {
     },
     /// The lease has ended.
     LeaseExpired,
+    /// The port that heartbeats go by has a link again, or no more.
+    Link(bool),
     /// A rule set was not staged: it is not sound ([`RuleSet::is_good`]), or another one is being activated.
     StageRefused {
         /// Its digest.

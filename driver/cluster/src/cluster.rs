@@ -5,9 +5,10 @@
 //! its hand-over may go. A convergence goes
 //!
 //! ```text
-//! Fetching -> Agreeing -> Idling -> Handing -> Released -> Committing -> Done
-//!  (base)    (all say the (give up) (bindings) (all have    (the whole   (all: stable)
-//!             same)                             released)    maps)
+//! Fetching -> Agreeing -> Idling -> Handing -> Handed -> Released -> Committing -> Done
+//!  (base)    (all say the (give up) (bindings) (nobody   (all have    (the whole   (all: stable)
+//!             same)                             outside   released)    maps)
+//!                                               claims)
 //! ```
 //!
 //! and begins anew from wherever it is when the view, a weight, the rules or the base change.
@@ -38,9 +39,13 @@ const AT_ONCE: Time = 8;
 /// How far the hand-over of the proposal is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
-    Agreeing { beats: u8 },
+    Agreeing {
+        beats: u8,
+    },
     Idling,
     Handing,
+    /// What I gave up is handed over.
+    Handed,
     Released,
     Committing,
     Done,
@@ -59,7 +64,10 @@ struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cluster {
     settings: Settings,
-    started: Time,
+    /// Since when I listen, or have listened: the start, or that of a link that had been away.
+    listens: Time,
+    /// The port that heartbeats go by has a link.
+    link: bool,
     /// Since when I have not slept so long that somebody may have started, listened and heard nothing of me.
     awake: Time,
     peers: Peers,
@@ -145,15 +153,16 @@ impl Cluster {
     /// A member that starts. It takes no traffic until it has agreed with all that it hears; `adopted`: what its NIC does meanwhile, until the lease of
     /// before ends.
     pub fn new(settings: Settings, now: Time, adopted: Option<Adopted>) -> (Cluster, Vec<Action>) {
-        let (committed, maps) = match adopted {
-            Some(adopted) => (Some(adopted.committed), adopted.maps),
-            None => (None, Arc::default()),
+        let (committed, maps, lease) = match adopted {
+            Some(adopted) => (Some(adopted.committed), adopted.maps, adopted.lease),
+            None => (None, Arc::default(), None),
         };
         let cluster = Cluster {
-            started: now,
+            listens: now,
+            link: true,
             awake: now,
             peers: Peers::new(&settings),
-            lease: Lease::new(&settings, committed.is_some()),
+            lease: Lease::new(&settings, lease),
             view: BTreeMap::new(),
             taking_part: false,
             excluded: None,
@@ -250,7 +259,7 @@ impl Cluster {
             Event::Committed(number) => self.nic_committed(now, number, todo),
             Event::BindingsHanded(proposal) => {
                 if self.stage == Stage::Handing && self.is_current(proposal) {
-                    self.release();
+                    self.stage = Stage::Handed;
                 }
             }
             Event::Holdings { proposal, rules } => {
@@ -263,6 +272,7 @@ impl Cluster {
                 self.connections.truncate(MAX_RULES + 1);
             }
             Event::LeaseLost => self.lease_ended(todo),
+            Event::Link(link) => self.plugged(now, link, todo),
             Event::Command(command) => self.obey(command, todo),
         }
     }
@@ -277,6 +287,7 @@ impl Cluster {
                 // It takes no traffic since before it said so.
                 if matches!(beat.phase, Phase::Suspended | Phase::Excluded) && self.view.contains_key(&host) {
                     self.peers.note_former(now, host, true);
+                    self.peers.note_last_reports(host);
                 }
             }
             Body::Fetch(question) => {
@@ -414,6 +425,7 @@ impl Cluster {
         if self.lease.armed.is_some_and(|deadline| now >= deadline) {
             self.lease_ended(todo);
         }
+        self.lease.adopted = self.lease.adopted.filter(|deadline| now < *deadline);
     }
 
     /// Only a new epoch that all have released begins it again.
@@ -428,11 +440,31 @@ impl Cluster {
         }
     }
 
+    /// Nobody is heard without a link, and nobody hears me: that says nothing about others, who go on without me. The lease ends without echoes as always,
+    /// at once if it needs none, and is claimed anew only after listening.
+    fn plugged(&mut self, now: Time, link: bool, todo: &mut Todo) {
+        if link == self.link || mutated(Mutation::ClaimWithoutLink) {
+            return;
+        }
+        todo.log.push(Log::Link(link));
+        self.link = link;
+        if link {
+            self.awake = now;
+            if self.lease.armed.is_none() {
+                self.listens = now;
+            }
+        } else if self.lease.needed(self.my_view()) < 2 && self.lease.armed.is_some() {
+            todo.push(Action::Withdraw);
+            self.lease_ended(todo);
+        }
+    }
+
     // ---- views ----------------------------------------------------------------------------------------------------------
 
     /// Looks for the view; gives whether there is one.
     fn find_view(&mut self, now: Time, todo: &mut Todo) -> bool {
-        let listens = now < self.started + self.settings.silence() && !mutated(Mutation::NoListening);
+        let listens = now < self.listens + self.settings.silence() && !mutated(Mutation::NoListening);
+        let listens = listens || !self.link && self.lease.armed.is_none();
         if listens || self.stopped || self.suspended {
             let out = (!listens).then_some(Exclusion::Suspended);
             self.leave(now, out, todo);
@@ -659,6 +691,10 @@ impl Cluster {
         {
             self.give_up(&proposal, todo);
         }
+        // Members that do not hear who claims outside the view claim as soon as I have released: so I do not, while I hear one.
+        if self.stage == Stage::Handed && (!self.outsider_claims() || mutated(Mutation::ReleaseBesideOutsiders)) {
+            self.release();
+        }
         if self.stage == Stage::Released && self.pending.is_none() && self.may_claim(now, &proposal) {
             let flags = self.handover.begin_with(self.settings.host, &proposal, &self.current, &self.peers);
             self.given_up = 0;
@@ -685,7 +721,7 @@ impl Cluster {
             // A member that comes back may hold bindings in them.
             let flags = self.handover.flag_all(maps.maps.len());
             todo.push(Action::Handover(flags));
-            self.release();
+            self.stage = Stage::Handed;
         } else {
             let all = vec![vec![0xff; crate::api::BITMAP]; maps.maps.len()];
             self.commit((proposal.epoch, proposal.id), maps, None, all, todo);
@@ -742,7 +778,7 @@ impl Cluster {
         let known = self.undecided_until() <= now || mutated(Mutation::IgnoreCandidates);
         let told = self.outsiders_know(now) || mutated(Mutation::ClaimUntold);
         let listened = now >= self.awake + self.settings.silence() || mutated(Mutation::NoListening);
-        listened && known && told && released && fresh && ended && alone && lease && self.has_quorum()
+        self.link && listened && known && told && released && fresh && ended && alone && lease && self.has_quorum()
     }
 
     /// Until when somebody who is heard, and does not count yet, may turn out to claim. Not for longer than so after the proposal: who replays old starts
@@ -779,7 +815,9 @@ impl Cluster {
     /// Somebody that hears me claims, and is not in my view: one of us will yield ([`view::find`]).
     fn outsider_claims(&self) -> bool {
         self.peers.members.iter().any(|(other, peer)| {
-            let claims = view::is_active(&peer.last) && peer.last.released != 0;
+            // Who listens may have a NIC that goes on since before its start.
+            let active = view::is_active(&peer.last) || peer.last.phase == Phase::Listening;
+            let claims = active && peer.last.released != 0;
             claims && self.view.get(other) != Some(&peer.incarnation) && peer.echoed.is_some()
         })
     }
@@ -807,7 +845,7 @@ impl Cluster {
 
     /// The lease begins, after a commit.
     fn arm(&mut self, now: Time, todo: &mut Todo) {
-        if self.stopped || self.suspended || self.excluded.is_some() {
+        if self.stopped || self.suspended || self.excluded.is_some() || !self.link {
             return;
         }
         if let Some(deadline) = self.lease_deadline().filter(|deadline| *deadline > now) {
@@ -816,7 +854,7 @@ impl Cluster {
             } else {
                 todo.push(Action::RenewLease(deadline));
             }
-            (self.lease.armed, self.lease.adopted) = (Some(deadline), false);
+            (self.lease.armed, self.lease.adopted) = (Some(deadline), None);
             self.rejoin = false;
         } else {
             self.rejoin = true;
@@ -824,6 +862,9 @@ impl Cluster {
     }
 
     fn renew_lease(&mut self, now: Time, todo: &mut Todo) {
+        if !self.link {
+            return;
+        }
         let deadline = self.lease_deadline().filter(|deadline| *deadline > now);
         match (self.lease.armed, deadline) {
             (Some(armed), Some(mut deadline)) => {
@@ -875,7 +916,7 @@ impl Cluster {
             _ if self.excluded.is_some() => Phase::Excluded,
             _ if !self.taking_part => Phase::Listening,
             (None, _) | (Some(_), Stage::Agreeing { .. }) => Phase::Converging,
-            (Some(_), Stage::Idling | Stage::Handing) => Phase::Idle,
+            (Some(_), Stage::Idling | Stage::Handing | Stage::Handed) => Phase::Idle,
             (Some(_), Stage::Released | Stage::Committing) => Phase::Ready,
             (Some(proposal), Stage::Done) => {
                 let result = Some(proposal.result());
@@ -959,7 +1000,7 @@ impl Cluster {
             proposal: proposal.map_or(0, |proposal| proposal.id),
             epoch: proposal.map_or(0, |proposal| proposal.epoch),
             proposed_digest: proposal.map_or(0, |proposal| proposal.digest),
-            released: self.released,
+            released: if self.lease.adopted.is_some() { self.released.max(1) } else { self.released },
             rules: self.rules.digest,
             staged: self.staged.as_ref().map_or(0, |staged| staged.digest),
             activate: self.activate,
@@ -977,7 +1018,7 @@ impl Cluster {
     }
 
     fn next_wake(&self, now: Time) -> Time {
-        let listened = Some(self.started + self.settings.silence()).filter(|at| *at > now);
+        let listened = Some(self.listens + self.settings.silence()).filter(|at| *at > now);
         let news = self.last_beat.map(|last| last + self.settings.period / AT_ONCE).filter(|at| *at > now);
         let fetch = self.fetching.as_ref().map(|fetching| fetching.again_at);
         let waits = self.stage == Stage::Released;

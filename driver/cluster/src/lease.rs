@@ -25,18 +25,18 @@ pub struct Lease {
     sent: VecDeque<(u64, Time)>,
     /// What the NIC was told, while it takes traffic.
     pub armed: Option<Time>,
-    /// The NIC may still take traffic by a lease of before the start.
-    pub adopted: bool,
+    /// Until when the NIC takes traffic by a lease of before the start.
+    pub adopted: Option<Time>,
 }
 
 impl Lease {
-    pub fn new(settings: &Settings, adopted: bool) -> Lease {
+    pub fn new(settings: &Settings, adopted: Option<Time>) -> Lease {
         Lease { length: settings.lease, quorum: settings.quorum, sent: VecDeque::new(), armed: None, adopted }
     }
 
     /// Ends it; gives whether the NIC has to be told.
     pub fn end(&mut self) -> bool {
-        self.armed.take().is_some() | std::mem::take(&mut self.adopted)
+        self.armed.take().is_some() | self.adopted.take().is_some()
     }
 
     /// A heartbeat is sent.
@@ -57,14 +57,16 @@ impl Lease {
         self.sent.iter().rev().find(|(_, sent)| *sent <= time).map_or(0, |(sequence, _)| *sequence)
     }
 
+    /// Members that must have echoed a heartbeat of mine, myself included.
+    pub fn needed(&self, view: HostSet) -> usize {
+        self.quorum.map_or(view.len() / 2 + 1, |quorum| quorum.needed(view))
+    }
+
     /// Until when I may claim: the length after the sending of my newest heartbeat that a majority of the view has echoed (me
     /// included). Whoever is merely unheard stays in the view: it may hear others that remove me.
     pub fn deadline(&self, me: HostId, view: HostSet, peers: &Peers) -> Option<Time> {
         let newest = self.sent.back()?.0;
-        let needed = match self.quorum {
-            None => view.len() / 2 + 1,
-            Some(quorum) => quorum.needed(view),
-        };
+        let needed = self.needed(view);
         let needed = if mutated(Mutation::LeaseFromOneEcho) { needed.min(2) } else { needed };
         // Who has me in its view no more does not hold back for me.
         let with_me = peers.members.iter().filter(|(host, peer)| view.contains(**host) && peer.last.view.contains(me));

@@ -158,7 +158,7 @@ pub struct Heartbeat {
     pub epoch: u64,
     /// Digest of the maps that it leads to.
     pub proposed_digest: u64,
-    /// Id of the last proposal that I released, 0 for none.
+    /// Id of the last proposal that I released, 0 for none; of a member that listens anything else while its NIC has a lease of before its start.
     pub released: u64,
     /// Digest of my active rule set.
     pub rules: u64,

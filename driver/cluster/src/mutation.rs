@@ -32,6 +32,8 @@ pub enum Mutation {
     OldReleases,
     /// Buckets are claimed although a member outside the view claims.
     ClaimBesideOutsiders,
+    /// Buckets are released although a member outside the view claims.
+    ReleaseBesideOutsiders,
     /// What is claimed is kept while the rules change.
     ClaimAcrossRules,
     /// Buckets are claimed although somebody is heard of whom it is not known yet whether it lives.
@@ -42,6 +44,8 @@ pub enum Mutation {
     BothSidesGoOn,
     /// Who has slept does not listen before it claims.
     ClaimAfterSleep,
+    /// A member without a link goes on as if all others had failed.
+    ClaimWithoutLink,
     /// Of two that miss each other in a view the one that came last is dropped instead of the highest.
     TieByArrival,
 }
@@ -63,11 +67,13 @@ impl Mutation {
         Mutation::AgreeWithoutAll,
         Mutation::OldReleases,
         Mutation::ClaimBesideOutsiders,
+        Mutation::ReleaseBesideOutsiders,
         Mutation::ClaimAcrossRules,
         Mutation::IgnoreCandidates,
         Mutation::ClaimUntold,
         Mutation::BothSidesGoOn,
         Mutation::ClaimAfterSleep,
+        Mutation::ClaimWithoutLink,
         Mutation::TieByArrival,
     ];
 }

@@ -40,6 +40,8 @@ pub struct Peer {
     pub patience: Time,
     /// Its lease may live so long, as it announced an absence.
     pub held: Time,
+    /// When its newest heartbeat came of which somebody told that has left since.
+    vouched: Time,
     pub last: Arc<Heartbeat>,
     /// Since when it has a view without me.
     pub without_me: Option<Time>,
@@ -236,6 +238,7 @@ impl Peers {
                 heard: now,
                 patience: now + self.silence,
                 held: 0,
+                vouched: 0,
                 without_me: None,
                 committed_without_me: !beat.view.is_empty() && !beat.view.contains(self.me),
                 last: beat.clone(),
@@ -296,7 +299,7 @@ impl Peers {
     pub fn note_former(&mut self, now: Time, host: HostId, announced: bool) {
         let Some(peer) = self.members.get(&host) else { return };
         // Announced absence counts as if it was heard until its end.
-        let heard = (!announced).then_some(peer.heard.max(peer.held));
+        let heard = (!announced).then_some(peer.heard.max(peer.held).max(peer.vouched));
         let former = Former { incarnation: peer.incarnation, sequence: peer.beat, heard, removed: now };
         match self.formers.get_mut(&host) {
             // It left the view before it was removed.
@@ -308,6 +311,21 @@ impl Peers {
             }
             _ => {
                 self.formers.insert(host, former);
+            }
+        }
+    }
+
+    /// A host has left the view and said so: its reports are none of the view's any more, but its echoes may have renewed leases of others until now.
+    pub fn note_last_reports(&mut self, host: HostId) {
+        let Some(leaver) = self.members.get(&host) else { return };
+        let (heard, last) = (leaver.heard, leaver.last.clone());
+        for echo in last.echoes.iter().filter(|echo| echo.age_ms < u16::MAX) {
+            let taken = heard.saturating_sub(Time::from(echo.age_ms) * MS);
+            if let Some(peer) = self.members.get_mut(&echo.host).filter(|it| it.incarnation == echo.incarnation) {
+                peer.vouched = peer.vouched.max(taken);
+            }
+            if let Some(former) = self.formers.get_mut(&echo.host).filter(|it| it.incarnation == echo.incarnation) {
+                former.heard = former.heard.map(|heard| heard.max(taken));
             }
         }
     }

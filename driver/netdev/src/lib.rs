@@ -31,6 +31,11 @@ pub trait NetDevice: AsFd + Send {
     /// # Errors
     /// As [`NetDevice::receive`]; also if the frame is longer than the interface takes.
     fn send(&mut self, frame: &[u8]) -> io::Result<bool>;
+
+    /// Whether there is another end that frames could reach.
+    fn has_link(&self) -> bool {
+        true
+    }
 }
 
 /// Checks the name of an interface.

@@ -15,6 +15,7 @@ pub struct PacketSocket {
     fd: OwnedFd,
     /// Of the interface.
     index: u32,
+    name: CString,
 }
 
 impl PacketSocket {
@@ -40,7 +41,7 @@ impl PacketSocket {
             return Err(named(io::Error::last_os_error()));
         }
         // SAFETY: the kernel just gave this descriptor to us alone.
-        let socket = PacketSocket { fd: unsafe { OwnedFd::from_raw_fd(fd) }, index };
+        let socket = PacketSocket { fd: unsafe { OwnedFd::from_raw_fd(fd) }, index, name: zero_ended };
         let yes: libc::c_int = 1;
         socket.option(libc::PACKET_IGNORE_OUTGOING, &yes).map_err(named)?;
         let promiscuous = libc::packet_mreq {
@@ -104,5 +105,19 @@ impl NetDevice for PacketSocket {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(false),
             other => Ok(self.unless_down(other)?.is_some()),
         }
+    }
+
+    /// As the kernel says: up, and with a carrier.
+    fn has_link(&self) -> bool {
+        let mut name = [0; libc::IFNAMSIZ];
+        for (to, from) in name.iter_mut().zip(self.name.as_bytes()) {
+            *to = *from as libc::c_char;
+        }
+        let mut request = libc::ifreq { ifr_name: name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: 0 } };
+        // SAFETY: the name ends with a zero byte, since MAX_NAME is one less than its room; the call writes the flags, and nothing else.
+        let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) };
+        // SAFETY: the flags were written at the start, and by the call if it succeeded.
+        let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+        done == 0 && flags & libc::IFF_RUNNING != 0
     }
 }

@@ -64,15 +64,19 @@ fn frames_pass_between_tap_and_socket() {
     assert!(tap.send(&frame(51)).unwrap());
     assert_eq!(next(&mut socket), frame(51));
     // A socket lives through an interface that goes down, whose frames are lost meanwhile, and notices when it is removed.
+    assert!(socket.has_link());
     ip(&format!("link set {NAME} down"));
+    assert!(!socket.has_link());
     assert_eq!(socket.receive(&mut [0; 64]).unwrap(), None);
     assert!(!socket.send(&frame(52)).unwrap());
     ip(&format!("link set {NAME} up"));
     assert!(tap.send(&frame(53)).unwrap());
     assert_eq!(next(&mut socket), frame(53));
+    assert!(socket.has_link());
     // The interface is still there when its other end is gone, and can be taken again.
     drop(tap);
     ip(&format!("link show {NAME}"));
+    assert!(!socket.has_link());
     drop(Tap::open(NAME, true).unwrap());
     ip(&format!("link del {NAME}"));
     let error = socket.receive(&mut [0; 64]).unwrap_err();

@@ -540,6 +540,11 @@ impl Nic {
         self.registers.control().enable
     }
 
+    /// Whether the MAC of a wire port has a link; ports that the NIC does not have never do.
+    pub fn has_link(&self, port: u8) -> bool {
+        u32::from(self.registers.status().link).checked_shr(port.into()).is_some_and(|links| links & 1 == 1)
+    }
+
     // ---- adoption -----------------------------------------------------------------------------------------------------
 
     /// Reads what the NIC does now: settings, active tables, valid maps and their flags. The driver knows the active

@@ -356,6 +356,8 @@ pub struct Status {
     pub lease_armed: bool,
     /// The binding tables are in use; before that no packet finds or makes a binding.
     pub bind_ready: bool,
+    /// Wire ports whose MAC has a link, bit = port; bits of ports that the NIC does not have are 0.
+    pub link: u8,
 }
 
 impl Status {
@@ -368,6 +370,7 @@ impl Status {
             check_busy: bits & 0x8 != 0,
             lease_armed: bits & 0x10 != 0,
             bind_ready: bits & 0x20 != 0,
+            link: ((bits >> 8) & 0x3) as u8,
         }
     }
 
@@ -379,6 +382,7 @@ impl Status {
             | ((self.check_busy as u32) << 3)
             | ((self.lease_armed as u32) << 4)
             | ((self.bind_ready as u32) << 5)
+            | ((self.link as u32 & 0x3) << 8)
     }
 }
 

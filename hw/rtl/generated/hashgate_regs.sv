@@ -3111,6 +3111,7 @@ module hashgate_regs (
             readback_data_var[ad_hi(10'h28)][3] = hwif_in.status.check_busy.next;
             readback_data_var[ad_hi(10'h28)][4] = hwif_in.status.lease_armed.next;
             readback_data_var[ad_hi(10'h28)][5] = hwif_in.status.bind_ready.next;
+            readback_data_var[ad_hi(10'h28)][9:8] = hwif_in.status.link.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(10'h2c)) begin
             readback_data_var[ad_hi(10'h2c)][0] = field_storage.fault.commit_refused.value;

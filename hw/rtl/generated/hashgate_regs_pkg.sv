@@ -118,12 +118,17 @@ package hashgate_regs_pkg;
     } hashgate_regs__status__bind_ready__in_t;
 
     typedef struct {
+        logic [1:0] next;
+    } hashgate_regs__status__link__in_t;
+
+    typedef struct {
         hashgate_regs__status__ready__in_t ready;
         hashgate_regs__status__lease_expired__in_t lease_expired;
         hashgate_regs__status__commit_busy__in_t commit_busy;
         hashgate_regs__status__check_busy__in_t check_busy;
         hashgate_regs__status__lease_armed__in_t lease_armed;
         hashgate_regs__status__bind_ready__in_t bind_ready;
+        hashgate_regs__status__link__in_t link;
     } hashgate_regs__status__in_t;
 
     typedef struct {

@@ -83,6 +83,8 @@ module csr
     input  wire binding_status_t [1:0] binding_status_i,
     output census_request_t          census_request_o,
     input  wire logic                census_busy_i,
+    // wire
+    input  wire logic [PORTS-1:0]    wire_link_i,        // the port has a link
     // events
     input  wire logic                parity_error_i,     // a table word that a frame consulted
     input  wire logic [PORTS-1:0]    port_overrun_i,     // a frame lost before the pipeline
@@ -239,6 +241,8 @@ module csr
     logic        renew_q, lease_armed, lease_expired;
     timebase u_timebase (.clk, .rst, .increment_i(hwif_out.time_increment.value.value), .time_o(time_ns));
     assign time_o = time_ns;
+    logic [PORTS-1:0] link_q;
+    always_ff @(posedge clk) link_q <= wire_link_i;
     always_ff @(posedge clk) renew_q <= hwif_out.lease_deadline.value.swmod && !rst;  // the new deadline is there one cycle later
     lease u_lease (
         .clk, .rst, .enable_i(hwif_out.lease_ctrl.enable.value), .arm_i(hwif_out.lease_ctrl.arm.value), .renew_i(renew_q),
@@ -406,6 +410,7 @@ module csr
         hwif_in.status.commit_busy.next   = commit_busy;
         hwif_in.status.check_busy.next    = check_busy;
         hwif_in.status.lease_armed.next   = lease_armed;
+        hwif_in.status.link.next          = 2'(link_q);
         hwif_in.fault.commit_refused.hwset = commit_refused;
         hwif_in.fault.parity.hwset        = parity_q;
         hwif_in.fault.scrub.hwset         = scrub_error;

@@ -17,8 +17,8 @@ struct Arguments {
     /// How many.
     #[arg(long, default_value_t = 2000)]
     count: u64,
-    /// Class of the scenarios: 0 the first, 1 loss changes, 2 suspended members, 3 chains of joins and failures.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3))]
+    /// Class of the scenarios: 0 the first, 1 loss changes, 2 suspended members, 3 chains of joins and failures, 4 cables that are pulled.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=4))]
     class: u64,
     /// Threads.
     #[arg(long, default_value_t = 2)]

@@ -240,7 +240,8 @@ impl Explored {
         if !adopt {
             (member.maps, member.whole, member.lease) = (None, 0, None);
         }
-        let adopted = adopted.map(|(committed, maps)| Adopted { committed, maps });
+        let lease = member.lease.filter(|end| now <= *end);
+        let adopted = adopted.map(|(committed, maps)| Adopted { committed, maps, lease });
         let (cluster, actions) = Cluster::new(settings, now, adopted);
         member.cluster = Some(cluster);
         member.paused_until = 0;

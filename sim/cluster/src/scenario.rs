@@ -27,11 +27,13 @@ pub enum Class {
     Suspensions,
     /// From 3 [`CLASS`] on: joins and failures in quick succession.
     Chains,
+    /// From 4 [`CLASS`] on: cables are pulled.
+    Cables,
 }
 
 impl Class {
     /// All of them, in the order of seeds.
-    pub const ALL: [Class; 4] = [Class::First, Class::Losses, Class::Suspensions, Class::Chains];
+    pub const ALL: [Class; 5] = [Class::First, Class::Losses, Class::Suspensions, Class::Chains, Class::Cables];
 
     /// That of a seed; above all classes they are repeated.
     pub fn of(seed: u64) -> Class {
@@ -83,6 +85,13 @@ pub enum Happening {
         /// How long, ns.
         length: Time,
     },
+    /// Its cable is out: it and the others do not hear each other, and its NIC says so.
+    Unplug {
+        /// Who.
+        host: u8,
+        /// How long, ns.
+        length: Time,
+    },
     /// Loss of all links, in permille, from now on.
     Loss(u16),
     /// A planned restart: announced, then the process ends and starts with what the NIC has.
@@ -125,6 +134,7 @@ impl Happening {
         if let Happening::Pause { length, .. }
         | Happening::Block { length, .. }
         | Happening::Partition { length, .. }
+        | Happening::Unplug { length, .. }
         | Happening::PlannedRestart { length, .. } = self
         {
             *length = (*length).min(most);
@@ -285,6 +295,16 @@ impl Scenario {
                     }
                 }
             }
+            Class::Cables => {
+                for _ in 0..rng.random_range(1..=6) {
+                    let host = rng.random_range(1..=members);
+                    // Some flap: shorter than the others' patience.
+                    let longest =
+                        *[self.silence() / 2, 2 * self.silence(), 5 * SECOND].choose(&mut rng).expect("not empty");
+                    let length = rng.random_range(0..longest);
+                    self.events.push((rng.random_range(begin..=end), Happening::Unplug { host, length }));
+                }
+            }
             Class::Chains => {
                 // Joins and failures while the ones before are not over.
                 let mut time = rng.random_range(begin..=end);
@@ -323,6 +343,7 @@ impl Scenario {
                 Happening::Pause { length, .. }
                 | Happening::Block { length, .. }
                 | Happening::Partition { length, .. }
+                | Happening::Unplug { length, .. }
                 | Happening::PlannedRestart { length, .. }
                 | Happening::Upgrade { length, .. } => *length,
                 _ => 0,

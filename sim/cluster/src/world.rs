@@ -218,6 +218,9 @@ struct Process {
     timer: Option<Time>,
     /// It is of version n + 1.
     later: bool,
+    /// What it knows of its link, and when it started.
+    link: bool,
+    since: Time,
 }
 
 /// A host.
@@ -234,6 +237,8 @@ struct Host {
     paused_until: Time,
     /// While it stands still, what comes in is lost.
     frozen: bool,
+    /// Its cable is out, or was, from and until.
+    unplugged: (Time, Time),
     waiting: VecDeque<Ev>,
     lease_event: bool,
     rules: Arc<RuleSet>,
@@ -344,6 +349,7 @@ impl World {
                 generation: 0,
                 paused_until: 0,
                 frozen: false,
+                unplugged: (0, 0),
                 waiting: VecDeque::new(),
                 lease_event: false,
                 rules: scenario.rules.clone(),
@@ -549,6 +555,7 @@ impl World {
                 if self.current(host, generation) {
                     let due = self.hosts[host].process.as_mut().is_some_and(|process| process.timer.take().is_some());
                     if due {
+                        self.look_at_link(host);
                         self.step(host, Event::Tick);
                     }
                 }
@@ -598,6 +605,24 @@ impl World {
         }
     }
 
+    /// As the daemon does: it asks the NIC for the link when nobody has been heard for D/4.
+    fn look_at_link(&mut self, number: usize) {
+        let patience = self.scenario.silence() / 4;
+        let now = self.now;
+        let host = &mut self.hosts[number];
+        let Some(process) = &mut host.process else { return };
+        let (from, until) = host.unplugged;
+        let link = now >= until;
+        if link != process.link && (link || now >= from.max(process.since) + patience) {
+            process.link = link;
+            self.step(number, Event::Link(link));
+        }
+    }
+
+    fn is_unplugged(&self, host: usize) -> bool {
+        self.now < self.hosts[host].unplugged.1
+    }
+
     fn current(&self, host: usize, generation: u32) -> bool {
         self.hosts[host].process.is_some() && self.hosts[host].generation == generation
     }
@@ -643,6 +668,13 @@ impl World {
                         }
                     }
                 }
+            }
+            Happening::Unplug { host, length } => {
+                let end = until(length);
+                let host = number(host);
+                self.touched |= 1 << host;
+                let from = if self.is_unplugged(host) { self.hosts[host].unplugged.0 } else { now };
+                self.hosts[host].unplugged = (from, self.hosts[host].unplugged.1.max(end));
             }
             Happening::Loss(loss) => {
                 self.loss = loss;
@@ -744,7 +776,8 @@ impl World {
             host.scratch = None;
         }
         let adopted = host.scratch.zip(host.nic.maps().cloned());
-        let adopted = adopted.map(|(committed, maps)| Adopted { committed, maps });
+        let lease = host.nic.lease().filter(|_| host.nic.live(host.local(self.now)));
+        let adopted = adopted.map(|(committed, maps)| Adopted { committed, maps, lease });
         // Rules that the NIC has no maps of would be another set than was adopted.
         host.rules = rules.clone();
         let settings = Settings {
@@ -760,7 +793,16 @@ impl World {
         let (cluster, actions) = Cluster::new(settings, host.local(self.now), adopted);
         host.generation += 1;
         let later = host.upgraded;
-        host.process = Some(Process { cluster, incarnation, queue: VecDeque::new(), busy: false, timer: None, later });
+        host.process = Some(Process {
+            cluster,
+            incarnation,
+            queue: VecDeque::new(),
+            busy: false,
+            timer: None,
+            later,
+            link: true,
+            since: self.now,
+        });
         self.claims_changed(number, false);
         self.take(number, actions);
         self.set_timer(number);
@@ -962,6 +1004,10 @@ impl World {
         let network = self.scenario.network;
         let (silence, period) = (self.scenario.silence(), self.scenario.period);
         for to in (0..self.hosts.len()).filter(|to| *to != from) {
+            // A member knows when its cable is out, so that it excuses nothing: the two count as if they heard each other.
+            if self.is_unplugged(from) || self.is_unplugged(to) {
+                continue;
+            }
             let lost = self.network_rng.random_range(0..1000) < self.loss;
             let now = self.now;
             let link = self.link(from, to);

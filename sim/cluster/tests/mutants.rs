@@ -30,6 +30,8 @@ fn by(mutation: Mutation) -> By {
         Mutation::NoListening => By::Scenario(15),
         Mutation::RemoveOnHearsay => By::Scenario(296),
         Mutation::ClaimUntold => By::Scenario(1041),
+        Mutation::ClaimWithoutLink => By::Scenario(4_194_307),
+        Mutation::ReleaseBesideOutsiders => By::Scenario(4_194_569),
         Mutation::ClaimAfterSleep => By::Scenario(3704),
         Mutation::ClaimAcrossRules => By::Scenario(46),
         Mutation::BothSidesGoOn => By::Checker,

@@ -76,6 +76,9 @@ impl Server {
         let mut connected = false;
         loop {
             self.clock.follow(&self.device);
+            for (port, wire) in (0..).zip(&self.wires) {
+                self.device.nic().set_link(port, wire.has_link());
+            }
             self.server.work()?;
             if let Some(complaint) = self.server.take_complaint() {
                 eprintln!("lbsim: a driver was let go: {complaint}");

@@ -92,6 +92,15 @@ impl Wire {
         if let End::Device(device) = &self.end { Some(device.as_fd()) } else { None }
     }
 
+    /// Whether the port has a link: it is plugged into something that is up.
+    pub fn has_link(&self) -> bool {
+        match &self.end {
+            End::None => false,
+            End::Loop | End::Capture(_) => true,
+            End::Device(device) => device.has_link(),
+        }
+    }
+
     /// How long until the next frame of a capture, `now` after the start.
     pub fn next_in(&self, now: Duration) -> Option<Duration> {
         let End::Capture(packets) = &self.end else { return None };

@@ -181,6 +181,14 @@ impl SimNic {
         self.model.skip_time(nanoseconds);
     }
 
+    /// Whether the MAC of a wire port has a link. It has one after power-on; frames pass whatever it is.
+    ///
+    /// # Panics
+    /// If the NIC has no such port.
+    pub fn set_link(&mut self, port: u8, link: bool) {
+        self.input.wire_down[usize::from(port)] = u8::from(!link);
+    }
+
     /// Resets the host side, as a function-level reset does: rings and interrupts; the wire path goes on.
     pub fn reset_host_side_on(&mut self, bus: &dyn Bus) {
         self.input.host_rst = 1;

@@ -64,6 +64,8 @@ pub struct Core {
     check_crc: u32,
     check_result: bool,
     fault: u32,
+    /// Ports that have a link, bit = port.
+    pub link: u8,
     /// Registers that only keep their value.
     plain: Vec<u32>,
 }
@@ -121,6 +123,7 @@ impl Core {
             check_crc: 0,
             check_result: false,
             fault: 0,
+            link: (1 << sizes.ports) - 1,
             plain,
         }
     }
@@ -234,7 +237,11 @@ impl Core {
         if let Some(plane) = &mut self.plane
             && let Some(value) = plane.read(at, now, &mut self.plain)
         {
-            return value;
+            return if at == offset::STATUS {
+                Status { link: self.link, ..Status::from_bits(value) }.bits()
+            } else {
+                value
+            };
         }
         let (sizes, part) = (self.sizes, |bits: u128, n: usize| (bits >> (32 * n)) as u32);
         match at {
@@ -246,7 +253,7 @@ impl Core {
             offset::BUILD3 => Build3 { multicast: sizes.exact_capacity, exact_rows: sizes.exact_rows }.bits(),
             offset::BUILD4 => sizes.bindings,
             offset::CLOCK_KHZ => (1_000_000 / STEP_NS) as u32,
-            offset::STATUS => Status { ready: true, bind_ready: true, ..Status::default() }.bits(),
+            offset::STATUS => Status { ready: true, bind_ready: true, link: self.link, ..Status::default() }.bits(),
             offset::FAULT => self.fault,
             offset::TABLE_SELECT => self.select.bits(),
             offset::TABLE_INDEX => self.index,
@@ -323,7 +330,14 @@ impl Core {
             offset::FULL_RESET if value & 1 == 1 => {
                 let (steps, plane) = (self.steps, self.plane.as_ref().map(Plane::reset));
                 let time_zero = if plane.is_some() { steps } else { 0 };
-                *self = Core { id: self.id, version: self.version, steps, time_zero, ..Core::with(self.sizes, plane) };
+                *self = Core {
+                    id: self.id,
+                    version: self.version,
+                    steps,
+                    time_zero,
+                    link: self.link,
+                    ..Core::with(self.sizes, plane)
+                };
             }
             offset::CONTROL => self.plain[at / 4] = Control::from_bits(value).bits(),
             offset::FAULT => self.fault &= !value,

@@ -148,6 +148,11 @@ impl SoftNic {
         self.settle();
     }
 
+    /// Whether wire port 0 has a link; all have one at power-up.
+    pub fn set_link(&mut self, link: bool) {
+        self.core.link = self.core.link & !1 | u8::from(link);
+    }
+
     /// Lets bindings end whose time is over; within less than 2^15 ticks of their clocks.
     pub fn sweep(&mut self) {
         self.tick();

@@ -100,6 +100,7 @@ fn start(cli: &Cli) -> anyhow::Result<Server> {
 impl Server {
     fn run(&mut self) -> io::Result<()> {
         loop {
+            self.device.nic().set_link(self.wire.has_link());
             self.server.work()?;
             if let Some(complaint) = self.server.take_complaint() {
                 eprintln!("hashgate-softnic: a driver was let go: {complaint}");

@@ -106,6 +106,21 @@ fn frames_are_decided_counted_and_bound_until_their_time_is_over() {
 }
 
 #[test]
+fn the_link_of_its_port_is_told_also_after_a_reset() {
+    let (device, _time) = device();
+    let nic = Nic::open(&device).unwrap();
+    let links = || [0, 1].map(|port| nic.has_link(port));
+    assert_eq!(links(), [true, false]);
+    device.nic().set_link(false);
+    assert_eq!(links(), [false, false]);
+    nic.registers().set_full_reset(true);
+    assert_eq!(links(), [false, false]);
+    device.nic().set_link(true);
+    assert_eq!(links(), [true, false]);
+    assert!(nic.registers().status().ready && nic.registers().status().bind_ready);
+}
+
+#[test]
 fn the_lease_runs_out_and_is_armed_again() {
     let (device, time) = device();
     let mut nic = Nic::open(&device).unwrap();

@@ -154,6 +154,8 @@ fn nic_rows(nic: &NicInfoReply) -> Vec<(&'static str, String, bool)> {
     let yes = |it: bool| if it { "yes" } else { "no" }.to_owned();
     let (mhz, ns) =
         (f64::from(nic.clock_khz) / 1e3, f64::from(nic.latency_cycles) * 1e6 / f64::from(nic.clock_khz.max(1)));
+    let links: Vec<_> = nic.links.iter().map(|link| if *link { "up" } else { "down" }).collect();
+    let links = links.join(", ");
     let lease = match (nic.lease_enabled, nic.lease_expired) {
         (false, _) => "not in use",
         (true, false) => "runs",
@@ -164,6 +166,7 @@ fn nic_rows(nic: &NicInfoReply) -> Vec<(&'static str, String, bool)> {
         ("TAP device", nic.tap.clone(), false),
         ("register interface", nic.version.clone(), false),
         ("wire ports", nic.ports.to_string(), false),
+        ("links", links, nic.links.contains(&false)),
         ("bits in a beat", nic.beat_bits.to_string(), false),
         ("clock", format!("{mhz:.3} MHz"), false),
         ("latency", format!("{} cycles ({ns:.0} ns)", nic.latency_cycles), false),

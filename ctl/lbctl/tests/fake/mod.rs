@@ -402,6 +402,7 @@ pub fn nic_info() -> NicInfoReply {
         parity_errors: 1,
         scrub_errors: 2,
         controllers: 3,
+        links: vec![true, false],
     }
 }
 

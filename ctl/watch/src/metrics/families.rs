@@ -85,6 +85,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("link_bytes_per_second", &[], "Speed of the link, as configured"),
     gauge("monitor_healthy", &["rule", "check"], "1 while an application monitor leaves its rule enabled"),
     counter("monitor_checks", &["rule", "check"], "Checks of an application monitor"),
+    gauge("nic_link", &["port"], "1 while a wire port of the NIC has a link"),
     counter("nic_parity_errors", &[], "Words of the NIC's tables with wrong parity"),
     counter("nic_scrub_errors", &[], "Maps of the NIC that differ from what was committed"),
     gauge("series_left_out", &[], "Series not shown, by the limit of a family or for want of a number"),
@@ -213,6 +214,9 @@ fn host(sample: &Sample, page: &mut Page) {
         page.put("monitor_checks", &[&it.rule, &it.check], Value::Whole(it.checks));
     }
     if let Some(nic) = &sample.nic {
+        for (port, link) in nic.links.iter().enumerate() {
+            page.put("nic_link", &[&port.to_string()], Value::Whole((*link).into()));
+        }
         page.put("nic_parity_errors", &[], Value::Whole(nic.parity_errors.into()));
         page.put("nic_scrub_errors", &[], Value::Whole(nic.scrub_errors.into()));
     }

@@ -206,7 +206,7 @@ pub fn full() -> Sample {
             threshold: 0.02,
             hosts: vec![OccupancyHost { host: "a".into(), share: 0.013, ..Default::default() }],
         },
-        nic: Some(NicInfoReply { parity_errors: 1, scrub_errors: 2, ..Default::default() }),
+        nic: Some(NicInfoReply { parity_errors: 1, scrub_errors: 2, links: vec![true, false], ..Default::default() }),
         converging_seconds_last: Some(0.21),
         convergences: 4,
         buckets_moved: 4096,

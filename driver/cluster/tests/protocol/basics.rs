@@ -213,7 +213,7 @@ fn a_restarted_member_resumes_from_what_its_nic_says() {
     (1..=3).for_each(|id| net.kill(id));
     net.run(1_000 * MS);
     assert!(net.nodes.iter().all(|node| !node.nic.claims(net.now)), "their leases have ended");
-    net.start_with(2, Some(Adopted { committed, maps: maps.clone() }));
+    net.start_with(2, Some(Adopted { committed, maps: maps.clone(), lease: None }));
     net.start(1);
     net.start(3);
     net.run(2_000 * MS);

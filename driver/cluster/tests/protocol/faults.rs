@@ -312,7 +312,8 @@ fn a_planned_restart_keeps_its_share() {
     net.run(1_000 * MS);
     assert!(net.claimed(2, 0) > 0, "the NIC goes on: {}", net.tell());
     assert_eq!(net.status(1).view.len(), 3);
-    net.start_with(2, Some(hashgate_cluster::api::Adopted { committed, maps: maps.clone() }));
+    let lease = net.nodes[1].nic.lease;
+    net.start_with(2, Some(hashgate_cluster::api::Adopted { committed, maps: maps.clone(), lease }));
     net.run(2_500 * MS);
     net.assert_stable(&[1, 2, 3]);
     assert_eq!(*net.nodes[1].nic.maps, *maps);

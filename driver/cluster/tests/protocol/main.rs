@@ -5,4 +5,5 @@ mod basics;
 mod display;
 mod faults;
 mod healing;
+mod link;
 mod net;

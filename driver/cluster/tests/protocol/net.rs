@@ -106,6 +106,8 @@ pub struct Net {
     number: u64,
     starts: u64,
     pub doubles: Vec<String>,
+    /// Also two that do not hear each other must not claim the same.
+    pub strict: bool,
 }
 
 impl Net {
@@ -145,6 +147,7 @@ impl Net {
             number: 0,
             starts: 0,
             doubles: Vec::new(),
+            strict: false,
         };
         net.at(net.now, Happening::Look);
         net
@@ -223,6 +226,19 @@ impl Net {
         for a in one {
             other.iter().for_each(|b| self.cut_both(*a, *b));
         }
+    }
+
+    /// The cable of one is pulled, which it notices after a while.
+    pub fn unplug(&mut self, id: usize, noticed: Time) {
+        let others: Vec<usize> = (1..=self.nodes.len()).filter(|other| *other != id).collect();
+        self.part(&[id], &others);
+        self.at(self.now + noticed, Happening::Deliver(id - 1, Event::Link(false)));
+    }
+
+    /// All are plugged in again, which one notices after a while.
+    pub fn plug(&mut self, id: usize, noticed: Time) {
+        self.heal();
+        self.at(self.now + noticed, Happening::Deliver(id - 1, Event::Link(true)));
     }
 
     pub fn heal(&mut self) {
@@ -409,7 +425,10 @@ impl Net {
         for a in 0..self.nodes.len() {
             for b in a + 1..self.nodes.len() {
                 let (one, other) = (&self.nodes[a], &self.nodes[b]);
-                if !one.nic.claims(self.now) || !other.nic.claims(self.now) || !self.acquainted(a, b) {
+                if !one.nic.claims(self.now) || !other.nic.claims(self.now) {
+                    continue;
+                }
+                if !self.strict && !self.acquainted(a, b) {
                     continue;
                 }
                 let both = common(&one.nic.maps, one.host, &other.nic.maps, other.host);
