@@ -267,6 +267,9 @@ def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     os.environ["CARGO_TERM_COLOR"] = "never"
     total = Run(steps).all()
+    for step in steps:
+        if step.state == "failed":
+            print(f"FAIL  {step.name}")
     print(total)
     return 1 if total.failed else 0
 
