@@ -24,11 +24,12 @@ fn by(mutation: Mutation) -> By {
     match mutation {
         Mutation::ClaimWithoutRelease | Mutation::NoIdleMap => By::Scenario(2),
         Mutation::HandoverClearedOnSecondMove | Mutation::RearmWithoutRejoin => By::Scenario(2),
-        Mutation::ClaimBeforeLeaseEnds | Mutation::BaseByEpochOnly => By::Scenario(17),
+        Mutation::BaseByEpochOnly => By::Scenario(17),
+        Mutation::ClaimBeforeLeaseEnds => By::Scenario(4_194_986),
         Mutation::LeaseFromSent => By::Scenario(18),
         Mutation::LeaseFromOneEcho => By::Scenario(78),
         Mutation::NoListening => By::Scenario(15),
-        Mutation::RemoveOnHearsay => By::Scenario(296),
+        Mutation::RemoveOnHearsay => By::Scene(leaves_nobody_out_on_hearsay),
         Mutation::ClaimUntold => By::Scenario(1041),
         Mutation::ClaimWithoutLink => By::Scenario(4_194_307),
         Mutation::ReleaseBesideOutsiders => By::Scenario(4_194_569),
@@ -86,6 +87,24 @@ fn settles_beside_a_broken_link(mutation: Option<Mutation>) -> bool {
     }
     set_mutation(None);
     settled
+}
+
+/// Whether the others leave nobody out when one of five has not heard the first one for D, and hears it again at once.
+fn leaves_nobody_out_on_hearsay(mutation: Option<Mutation>) -> bool {
+    set_mutation(mutation);
+    let mut nobody = true;
+    for seed in 1..=8 {
+        let mut world = World::new(&Scenario::quiet(seed, 5), Options::default());
+        world.run_until(3 * SECOND);
+        assert!(world.is_stable());
+        world.inject(Happening::Block { from: 1, to: 5, length: SECOND * 9 / 20 });
+        for _ in 0..200 {
+            world.run_until(world.now() + SECOND / 200);
+            nobody &= (2..=4).all(|host| world.status(host).is_some_and(|status| status.view == HostSet(0x1f)));
+        }
+    }
+    set_mutation(None);
+    nobody
 }
 
 fn is_stable(world: &World, members: &[u8]) -> bool {
