@@ -144,7 +144,8 @@ async fn starts_are_spread() {
     let start = Instant::now();
     let configs = (0..64).map(|number| named("web", &number.to_string())).collect();
     let (monitors, _acts, _reports) = begin(configs, Told::default(), probe);
-    seconds(2).await;
+    // The last one may be late by the millisecond of the timer.
+    seconds(3).await;
     let first: Vec<Duration> = begun.lock().unwrap().iter().map(|time| *time - start).take(64).collect();
     assert_eq!(first.len(), 64);
     // 64 random times in 2 s are all in one half with probability 2^-63.
